@@ -72,7 +72,10 @@ suite('who may import whom', () => {
       for (const specifier of importsOf(file)) {
         if (specifier.startsWith('#')) {
           const target = specifier.slice(1).split('/')[0]?.replace(/\.ts$/, '') ?? ''
-          assert.ok(target === folder || rowOf(target) < rowOf(folder), `imports ${specifier}, which is not below ${folder}`)
+          assert.ok(
+            target === folder || rowOf(target) < rowOf(folder),
+            `imports ${specifier}, which is not below ${folder}`,
+          )
         } else if (specifier.startsWith('.')) {
           assert.match(
             specifier,
