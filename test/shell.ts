@@ -101,7 +101,7 @@ function startBeside(line: string, cwd: string, env: Record<string, string>): Ru
   const child = spawn('/bin/sh', ['-c', `exec ${line}`], {
     cwd,
     env,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   })
   child.stdin.on('error', () => {}) // it may have ended
