@@ -109,6 +109,11 @@ suite('a chain is refused', () => {
       text: /not an authority/,
     },
     {
+      says: 'if the key that signed it may not sign certificates',
+      chain: [leafOf(signsOther), signsOther.pem],
+      text: /not signed by a trusted authority/,
+    },
+    {
       says: 'if a leaf signed it',
       chain: [leafOf(noAuthority), noAuthority.pem],
       text: /not an authority/,
