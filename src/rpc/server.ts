@@ -14,7 +14,7 @@ import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from
 import { systemClock } from '#clock.ts'
 import { AccessError, Unavailable } from '#errors.ts'
 import type { Log } from '#log.ts'
-import type { Listener } from '#net/listen.ts'
+import { type Listener, ListenFailed } from '#net/listen.ts'
 import { type ClientAuthorities, callerKey, createPeerIdentifier } from './caller.ts'
 import { toConnectError } from './status.ts'
 
@@ -82,7 +82,9 @@ export async function startRpcServer(options: RpcServerOptions): Promise<Listene
   )
 
   server.listen(port, host)
-  await once(server, 'listening')
+  await once(server, 'listening').catch((cause: unknown) => {
+    throw new ListenFailed(`${host}:${port}`, { hint: 'choose another listen_addr, or stop what uses this one', cause })
+  })
   return {
     host,
     port: (server.address() as net.AddressInfo).port, // TCP, so never a path or null
@@ -111,7 +113,7 @@ function createRequestListener(
     readMaxBytes: MAX_MESSAGE_BYTES,
     writeMaxBytes: MAX_MESSAGE_BYTES,
     shutdownSignal,
-    interceptors: [answerErrors(log)],
+    interceptors: [answerErrors(log, shutdownSignal)],
   })
   addRoutes(router)
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]))
@@ -135,7 +137,7 @@ function createRequestListener(
 }
 
 /** Turns errors of handlers into their form on the wire, and ends calls that take too long. */
-function answerErrors(log: Log): Interceptor {
+function answerErrors(log: Log, stopping: AbortSignal): Interceptor {
   const answer = (error: unknown, method: string): ConnectError => {
     if (!(error instanceof AccessError) && !(error instanceof ConnectError)) log.error('call failed', { method, error })
     else log.debug('call refused', { method, error })
@@ -147,19 +149,26 @@ function answerErrors(log: Log): Interceptor {
       if (!request.stream) return await withDeadline(next(request))
       const response = await next(request)
       if (!response.stream) return response
-      return { ...response, message: wrapErrors(response.message, (error) => answer(error, method)) }
+      const message = untilStopped(response.message, stopping, (error) => answer(error, method))
+      return { ...response, message }
     } catch (error) {
       throw answer(error, method)
     }
   }
 }
 
-async function* wrapErrors<T>(messages: AsyncIterable<T>, wrap: (error: unknown) => unknown): AsyncIterable<T> {
+/** A stream that ends because the server stops says so: its reader must not take it for complete. */
+async function* untilStopped<T>(
+  messages: AsyncIterable<T>,
+  stopping: AbortSignal,
+  wrap: (error: unknown) => unknown,
+): AsyncIterable<T> {
   try {
     yield* messages
   } catch (error) {
     throw wrap(error)
   }
+  if (stopping.aborted) throw wrap(new Unavailable('the Auth Service is stopping', { hint: 'try again in a moment' }))
 }
 
 async function withDeadline<T>(call: Promise<T>): Promise<T> {

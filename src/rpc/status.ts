@@ -51,6 +51,8 @@ export function toConnectError(error: unknown): ConnectError {
 /** The error behind an answer from the wire, with its code, message and hint. An `AccessError` is given back as it is. */
 export function fromConnectError(error: unknown): AccessError {
   if (error instanceof AccessError) return error
+  // What fails on the way to the peer is an error of ours that the library wrapped.
+  if (error instanceof ConnectError && error.cause instanceof AccessError) return error.cause
   const { code, rawMessage, metadata } = ConnectError.from(error)
   const row = rows.find(({ wire }) => wire === code)
   if (row) {
