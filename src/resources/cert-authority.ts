@@ -1,0 +1,41 @@
+import { z } from 'zod'
+import { resourceParser } from './envelope.ts'
+import { strict, text, untouched } from './schema.ts'
+
+/** Authorities of a cluster that exist here. */
+export const authorityTypes = ['user', 'host', 'jwt', 'spiffe', 'awsra'] as const
+
+const keys = strict({
+  /** PEM; `key` is PKCS #8 and a secret. */
+  tls: z.array(strict({ cert: text, key: text.exactOptional() })).default([]),
+  jwt: z.array(strict({ public_key: text, private_key: text.exactOptional() })).default([]),
+  ssh: z.array(untouched).exactOptional(),
+})
+
+/**
+ * Takes an authority, version v2: its name is its type, and `sub_kind` repeats it.
+ * @throws {InvalidResource}
+ */
+export const parseCertAuthority = resourceParser({
+  kind: 'cert_authority',
+  versions: ['v2'],
+  spec: strict({
+    type: text,
+    cluster_name: text,
+    active_keys: keys.default({ tls: [], jwt: [] }),
+    additional_trusted_keys: keys.default({ tls: [], jwt: [] }),
+    rotation: z.record(z.string(), untouched).exactOptional(),
+    /** Of the host authority: key of the labels that stand in server names, base64. A secret. */
+    served_name_secret: text.exactOptional(),
+  }),
+  finish: (authority, fail) => {
+    const { type } = authority.spec
+    if (!(authorityTypes as readonly string[]).includes(type)) {
+      fail(['spec', 'type'], `${JSON.stringify(type)} authority type is not supported`)
+    }
+    return { ...authority, sub_kind: type }
+  },
+})
+
+/** Certificates and keys of one authority. */
+export type CertAuthority = ReturnType<typeof parseCertAuthority>

@@ -1,0 +1,157 @@
+/** What all kinds share: kind, version and metadata; unknown fields are errors, and what comes out is frozen. */
+import { z } from 'zod'
+import { type DocumentSource, InvalidResource } from './invalid-resource.ts'
+import type { Resource } from './resource.ts'
+import { type DeepReadonly, describe, instant, isLabelKey, labels, strict, text, untouched } from './schema.ts'
+
+/** How one kind differs from the others. */
+export interface KindSchema<Kind extends string, Spec extends z.ZodType> {
+  readonly kind: Kind
+  /** Versions that are accepted; the first is what an absent one means. */
+  readonly versions: readonly [string, ...string[]]
+  readonly spec: Spec
+  readonly status?: boolean
+  /** Everything of this kind has this one name, also where the document gives none. */
+  readonly singletonName?: string
+  /** Checks that need more than the one field, and changes to the form that is stored. */
+  readonly finish?: (draft: Draft<z.output<Spec>>, fail: Fail) => Draft<z.output<Spec>>
+}
+
+/** A resource whose fields are known to be right, before the checks that look at several. */
+export interface Draft<Spec> {
+  readonly sub_kind?: string
+  readonly version: string
+  readonly metadata: Resource['metadata']
+  readonly spec: Spec
+  readonly status?: unknown
+}
+
+/** Ends the parsing with an error at the path. */
+export type Fail = (path: readonly PropertyKey[], problem: string, hint?: string) => never
+
+/** Takes a document as YAML or JSON gives it. @throws {InvalidResource} */
+export type ResourceParser<Kind extends string, Spec> = (
+  document: unknown,
+  source?: DocumentSource,
+) => DeepReadonly<Resource<Kind, Spec>>
+
+const metadata = strict({
+  name: text.exactOptional(),
+  // The reference had namespaces once; only "default" is left of them.
+  namespace: z.enum(['', 'default'], 'only the namespace "default" exists').exactOptional(),
+  description: text.exactOptional(),
+  labels: labels.exactOptional(),
+  expires: instant.exactOptional(),
+  revision: text.exactOptional(),
+  id: z.unknown().optional(),
+})
+
+/**
+ * The parser of a kind: gives the frozen form that is stored and that travels, which has no `null`, no legacy spelling
+ * and no field that its kind does not know.
+ */
+export function resourceParser<Kind extends string, Spec extends z.ZodType>(
+  schema: KindSchema<Kind, Spec>,
+): ResourceParser<Kind, z.output<Spec>> {
+  const { kind, versions, singletonName } = schema
+  const envelope = strict({
+    kind: z.literal(kind),
+    sub_kind: text.exactOptional(),
+    version: text.exactOptional(),
+    metadata: metadata.exactOptional(),
+    spec: z.unknown().optional(),
+    ...(schema.status ? { status: untouched.exactOptional() } : {}),
+  })
+  return (document, source) => {
+    const subject = subjectOf(document, kind)
+    const fail: Fail = (path, problem, hint) => {
+      throw new InvalidResource({ problem, subject, path, source, ...(hint === undefined ? {} : { hint }) })
+    }
+    const refuse = (error: z.ZodError, prefix: readonly PropertyKey[]): never => {
+      const issue = deepest(error.issues)
+      const path = [...prefix, ...issue.path, ...(issue.code === 'unrecognized_keys' ? [issue.keys[0] ?? ''] : [])]
+      throw new InvalidResource({ problem: issue.message, subject, path, source, cause: error })
+    }
+    const outer = envelope.safeParse({ ...asMap(document, fail), kind })
+    if (!outer.success) return refuse(outer.error, [])
+    const { data } = outer
+    const spec = schema.spec.safeParse(data.spec ?? {})
+    if (!spec.success) return refuse(spec.error, ['spec'])
+    const { version = versions[0], sub_kind } = data
+    if (version !== '' && !versions.includes(version)) {
+      fail(['version'], `${kind} version ${JSON.stringify(version)} is not supported`, `use ${versions.join(' or ')}`)
+    }
+    const checked = {
+      ...(sub_kind ? { sub_kind } : {}),
+      version: version === '' ? versions[0] : version,
+      metadata: checkMetadata(data.metadata ?? {}, singletonName, fail),
+      spec: spec.data,
+      ...('status' in data && data.status !== undefined ? { status: data.status } : {}),
+    }
+    const finished = schema.finish ? schema.finish(checked, fail) : checked
+    return frozen({ kind, ...finished }) as DeepReadonly<Resource<Kind, z.output<Spec>>> // frozen all the way down
+  }
+}
+
+/** Freezes a value of maps and lists all the way down. */
+export function frozen<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const inner of Object.values(value)) frozen(inner)
+  }
+  return value
+}
+
+/** Deeper than any real document, and shallow enough for every recursion over one. */
+const MAX_DEPTH = 32
+
+/** The document without `null`s, which mean "not given" as in Go. Refuses what is no map, nests too deep, or hides a prototype. */
+function asMap(document: unknown, fail: Fail): Record<string, unknown> {
+  const walk = (value: unknown, path: readonly PropertyKey[]): unknown => {
+    if (path.length > MAX_DEPTH) fail(path, `is nested deeper than ${MAX_DEPTH} levels`)
+    if (Array.isArray(value)) return value.map((item, index) => walk(item, [...path, index]))
+    if (typeof value !== 'object' || value === null) return value
+    const entries = Object.entries(value).filter(([, inner]) => inner !== null && inner !== undefined)
+    for (const [key] of entries) if (key === '__proto__') fail([...path, key], 'this name is not allowed')
+    return Object.fromEntries(entries.map(([key, inner]) => [key, walk(inner, [...path, key])]))
+  }
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) {
+    return fail(
+      [],
+      `expected a resource, found ${describe(document)}`,
+      'a resource has kind, version, metadata and spec',
+    )
+  }
+  return walk(document, []) as Record<string, unknown> // a map goes in, so a map comes out
+}
+
+function checkMetadata(
+  { namespace: _, id: __, name, ...rest }: z.output<typeof metadata>,
+  singletonName: string | undefined,
+  fail: Fail,
+): Resource['metadata'] {
+  if (singletonName !== undefined) return { name: singletonName, ...rest }
+  if (name === undefined || name === '') return fail(['metadata', 'name'], 'missing parameter Name')
+  if (name.length > 512) fail(['metadata', 'name'], 'is longer than 512 characters')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (/[\u0000-\u001f\u007f]/.test(name) || name.trim() !== name) {
+    fail(['metadata', 'name'], 'has control characters, or spaces at an end')
+  }
+  for (const key of Object.keys(rest.labels ?? {})) {
+    if (!isLabelKey(key)) fail(['metadata', 'labels', key], `invalid label key: ${JSON.stringify(key)}`)
+  }
+  return { name, ...rest }
+}
+
+/** `role "ops"`, for messages. */
+function subjectOf(document: unknown, kind: string): string {
+  const name = (document as { metadata?: { name?: unknown } } | null)?.metadata?.name // only looked at, and checked next
+  return typeof name === 'string' && name !== '' ? `${kind} ${JSON.stringify(name.slice(0, 80))}` : kind
+}
+
+/** Of a union's failures the one that got furthest says most. */
+function deepest(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
+  const [first] = issues
+  if (!first) throw new Error('a failed parse has an issue')
+  return issues.reduce((best, issue) => (issue.path.length > best.path.length ? issue : best), first)
+}

@@ -1,0 +1,266 @@
+/** Roles: what their holders may do, and what nothing may give them. */
+import { isIP } from 'node:net'
+import { AccessError } from '#errors.ts'
+import { compileRegexp } from '#traits/regexp.ts'
+import { parseTemplate } from '#traits/template.ts'
+import { type Draft, type Fail, frozen, resourceParser } from './envelope.ts'
+import { type DocumentSource, InvalidResource } from './invalid-resource.ts'
+import type { Resource } from './resource.ts'
+import {
+  type RoleConditions,
+  roleConditions,
+  selectorFields,
+  templatedLists,
+  unusedConditions,
+} from './role-conditions.ts'
+import { labelLanguage, parseIn, whereLanguage } from './role-expressions.ts'
+import { checkKubernetesResources } from './role-kubernetes.ts'
+import { type RoleOptions, roleOptions, unusedOptions } from './role-options.ts'
+import { type DeepReadonly, durationMs, strict } from './schema.ts'
+import { patternRegexp } from './string-pattern.ts'
+
+/** The versions of roles, oldest first. */
+export const roleVersions = ['v3', 'v4', 'v5', 'v6', 'v7', 'v8'] as const
+export type RoleVersion = (typeof roleVersions)[number]
+
+const parseStrict = resourceParser({
+  kind: 'role',
+  versions: ['v8', 'v3', 'v4', 'v5', 'v6', 'v7'],
+  spec: strict({
+    options: roleOptions.default({}),
+    allow: roleConditions.default({}),
+    deny: roleConditions.default({}),
+  }),
+  finish: checkRole,
+})
+
+/** A named set of permissions. Defaults of its version are not filled in: `rbac/role-set.ts` does that when it decides. */
+export type Role = ReturnType<typeof parseStrict> & {
+  /** Fields that this version does not understand: then the allow counts for nothing. */
+  readonly unreadable?: readonly string[]
+}
+
+/** Takes a role that someone wants to store, versions v3 to v8. @throws {InvalidResource} in the words of the reference */
+export function parseRole(document: unknown, source?: DocumentSource): Role {
+  return parseStrict(document, source)
+}
+
+/** More than the fields that any newer version will have added. */
+const MAX_UNKNOWN = 100
+
+/**
+ * Takes a role that is stored, perhaps written by a newer version. One that cannot be understood comes back with its
+ * options and deny, as far as they can be, and without its allow: an upgrade may close a door for a while, and opens none.
+ *
+ * @throws {InvalidResource} where not even its name and its deny can be read
+ */
+export function readRole(document: unknown): Role {
+  const unreadable: string[] = []
+  let rest = document
+  for (let attempt = 0; attempt < MAX_UNKNOWN; attempt++) {
+    try {
+      const role = parseStrict(rest)
+      return unreadable.length === 0 ? role : frozen({ ...role, spec: { ...role.spec, allow: {} }, unreadable })
+    } catch (error) {
+      if (!(error instanceof InvalidResource)) throw error
+      const next = withoutFault(rest, error)
+      if (next === undefined) throw error
+      unreadable.push(error.field)
+      rest = next
+    }
+  }
+  throw new InvalidResource({ problem: `has more than ${MAX_UNKNOWN} fields that are not understood`, subject: 'role' })
+}
+
+/** The document without what this error is about: the whole allow, one unknown option or deny field, or an unknown version. */
+function withoutFault(document: unknown, { field, problem }: InvalidResource): unknown {
+  if (typeof document !== 'object' || document === null) return undefined
+  const { spec = {}, ...rest } = document as { spec?: Record<string, unknown> } // looked at only by name
+  if (field === 'version') return { ...rest, version: 'v8', spec: { ...spec, allow: {} } }
+  if (field.startsWith('spec.allow')) return { ...rest, spec: { ...spec, allow: {} } }
+  if (!problem.startsWith('unknown field')) return undefined
+  const path = field.split('.')
+  return path.some((part) => part.includes('[')) ? undefined : removed(document, path)
+}
+
+function removed(value: unknown, [name = '', ...rest]: readonly string[]): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined
+  const { [name]: inner, ...others } = value as Record<string, unknown> // an object that has the name
+  if (rest.length === 0) return others
+  const changed = removed(inner, rest)
+  return changed === undefined ? undefined : { ...others, [name]: changed }
+}
+
+/** What a role says that has no effect here, one sentence for each field. */
+export function roleWarnings(role: Resource): readonly string[] {
+  const { options, allow, deny } = role.spec as Role['spec'] // the table of kinds calls this with roles alone
+  const unused = [
+    ...unusedOptions.filter((name) => Object.hasOwn(options, name)).map((name) => `spec.options.${name}`),
+    ...unusedConditions.filter((name) => Object.hasOwn(allow, name)).map((name) => `spec.allow.${name}`),
+    ...unusedConditions.filter((name) => Object.hasOwn(deny, name)).map((name) => `spec.deny.${name}`),
+  ]
+  return unused.map(
+    (field) =>
+      `role ${JSON.stringify(role.metadata.name)}: ${field} is kept and has no effect: it concerns what this product does not serve`,
+  )
+}
+
+interface RoleSpec {
+  readonly options: RoleOptions
+  readonly allow: RoleConditions
+  readonly deny: RoleConditions
+}
+
+const systemNames = [
+  'auth',
+  'proxy',
+  'node',
+  'kube',
+  'app',
+  'db',
+  'windowsdesktop',
+  'discovery',
+  'okta',
+  'bot',
+  'trusted_cluster',
+  'mdm',
+  'instance',
+  'admin',
+  'nop',
+  'remoteproxy',
+  'accessgraphplugin',
+  'provisiontoken',
+  'signup',
+  'default-implicit-role',
+]
+const DAY = 24 * 3_600_000
+
+function checkRole<Spec extends RoleSpec>(role: Draft<Spec>, fail: Fail): Draft<Spec> {
+  const { name } = role.metadata
+  if (systemNames.includes(name.toLowerCase())) fail(['metadata', 'name'], `reserved role: ${name}`)
+  for (const side of ['allow', 'deny'] as const) {
+    const conditions = role.spec[side]
+    const path = ['spec', side]
+    checkSelectors(conditions, path, fail)
+    checkLists(conditions, path, fail)
+    checkRules(conditions, side, fail)
+    checkSpiffe(conditions, path, fail)
+    checkKubernetesResources(
+      conditions.kubernetes_resources ?? [],
+      role.version,
+      [...path, 'kubernetes_resources'],
+      fail,
+    )
+  }
+  checkWildcards(role.spec.allow, fail)
+  checkRequests(role.spec, fail)
+  return role
+}
+
+/** Runs a parser of something inside the role; what it throws becomes an error of this field. */
+function attempt(path: readonly PropertyKey[], fail: Fail, parse: () => unknown): void {
+  try {
+    parse()
+  } catch (error) {
+    if (!(error instanceof AccessError)) throw error
+    fail(path, error.message, error.hint)
+  }
+}
+
+function checkSelectors(conditions: RoleConditions, path: readonly PropertyKey[], fail: Fail): void {
+  for (const field of selectorFields) {
+    for (const [key, values] of Object.entries(conditions[field] ?? {})) {
+      attempt([...path, field, key], fail, () => parseTemplate(key))
+      values.forEach((value, index) => {
+        attempt([...path, field, key, index], fail, () =>
+          value.includes('{{') ? parseTemplate(value) : patternRegexp(value),
+        )
+      })
+    }
+    const expression = conditions[`${field}_expression`]
+    if (expression) attempt([...path, `${field}_expression`], fail, () => parseIn(labelLanguage, expression))
+  }
+}
+
+function checkLists(conditions: RoleConditions, path: readonly PropertyKey[], fail: Fail): void {
+  for (const field of templatedLists) {
+    conditions[field]?.forEach((entry, index) => {
+      attempt([...path, field, index], fail, () => parseTemplate(entry))
+    })
+  }
+}
+
+/** A wildcard in a list of principals would give every account that the agent can reach. */
+function checkWildcards(allow: RoleConditions, fail: Fail): void {
+  const lists = [
+    ['logins', 'logins'],
+    ['aws_role_arns', 'aws_role_arns'],
+    ['azure_identities', 'allow.azure_identities'],
+    ['gcp_service_accounts', 'allow.gcp_service_accounts'],
+  ] as const
+  for (const [field, name] of lists) {
+    const index = allow[field]?.indexOf('*') ?? -1
+    if (index >= 0) fail(['spec', 'allow', field, index], `wildcard matcher is not allowed in ${name}`)
+  }
+}
+
+function checkRules(conditions: RoleConditions, side: 'allow' | 'deny', fail: Fail): void {
+  conditions.rules?.forEach((rule, index) => {
+    const path = ['spec', side, 'rules', index]
+    const refuse = (problem: string, field: string, hint?: string): never =>
+      fail([...path, field], `failed to process '${side}' rule ${index}: ${problem}`, hint)
+    if (rule.resources.length === 0) refuse('missing resources to match', 'resources')
+    if (rule.verbs.length === 0) refuse('missing verbs', 'verbs')
+    const { where } = rule
+    if (!where) return
+    attempt(
+      [...path, 'where'],
+      (at, problem, hint) => refuse(problem, String(at.at(-1)), hint),
+      () => parseIn(whereLanguage, where),
+    )
+  })
+  const { users = [], roles = [], where } = conditions.impersonate ?? {}
+  if (side === 'deny' && where)
+    fail(['spec', 'deny', 'impersonate', 'where'], "'where' is not supported in deny.impersonate conditions")
+  if (side === 'allow' && users.length > 0 && roles.length === 0) {
+    fail(
+      ['spec', 'allow', 'impersonate'],
+      'please set both impersonate.users and impersonate.roles for user impersonation',
+    )
+  }
+  if (where) attempt(['spec', side, 'impersonate', 'where'], fail, () => parseIn(whereLanguage, where))
+}
+
+function checkSpiffe(conditions: RoleConditions, path: readonly PropertyKey[], fail: Fail): void {
+  conditions.spiffe?.forEach((entry, index) => {
+    const at = [...path, 'spiffe', index]
+    if (entry.path === '') fail([...at, 'path'], 'path: should be non-empty')
+    if (!entry.path.startsWith('/') && !/^\^.*\$$/.test(entry.path)) {
+      fail([...at, 'path'], 'path: should start with / or be a regex expression starting with ^ and ending with $')
+    }
+    if (entry.path.startsWith('^')) attempt([...at, 'path'], fail, () => compileRegexp(entry.path))
+    entry.ip_sans?.forEach((range, position) => {
+      if (!isCidr(range))
+        fail([...at, 'ip_sans', position], `validating ip_sans[${position}]: invalid CIDR address: ${range}`)
+    })
+  })
+}
+
+function isCidr(range: string): boolean {
+  const [address = '', bits = '', ...more] = range.split('/')
+  const size = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1
+  return more.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= size
+}
+
+function checkRequests({ allow, deny }: DeepReadonly<RoleSpec>, fail: Fail): void {
+  if (deny.request?.thresholds?.length) {
+    fail(
+      ['spec', 'deny', 'request', 'thresholds'],
+      'deny.request cannot contain thresholds, set denial counts in allow.request.thresholds instead',
+    )
+  }
+  const longest = allow.request?.max_duration
+  if (longest !== undefined && durationMs(longest) > 14 * DAY) {
+    fail(['spec', 'allow', 'request', 'max_duration'], 'max access duration must be less than or equal to 336h0m0s')
+  }
+}
