@@ -3,13 +3,10 @@
  * All requests that have arrived by the time one transaction is done share the next, so that one flush to disk
  * serves many writers (group commit). Nothing is answered or announced before its transaction is on disk.
  */
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-
-/** Format of the tables below. A change of meaning raises it, and an older program refuses the file. */
-export const formatVersion = 1
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import type { OpenFailure } from './sqlite-failure.ts'
+import { openSqliteFile, takeBatch } from './sqlite-file.ts'
 
 /** What `sqlite.ts` asks; `now` is its clock, in ms. */
 export type SqliteRequest =
@@ -68,13 +65,7 @@ export interface StoredChange {
 /** What the worker sends: once when it is open or cannot be, then one message per transaction. */
 export type SqliteMessage =
   | { readonly type: 'open'; readonly revision: number; readonly nextExpiry: number | null }
-  | {
-      readonly type: 'failed'
-      readonly reason: 'locked' | 'format' | 'not-a-database' | 'permission' | 'other'
-      readonly detail: string
-      readonly found?: number
-      readonly owner?: number
-    }
+  | { readonly type: 'failed'; readonly failure: OpenFailure }
   | {
       readonly type: 'done'
       readonly answers: readonly SqliteAnswer[]
@@ -93,6 +84,7 @@ export type SqliteAnswer =
 /** @property keepChanges lines of the change log that are kept for watchers who come back */
 export interface SqliteWorkerData {
   readonly path: string
+  readonly formatVersion: number
   readonly keepChanges: number
 }
 
@@ -273,80 +265,9 @@ const schema = `
   INSERT INTO meta VALUES (0, 0);
 `
 
-/** Takes the exclusive lock before anything else: with it, no other process can so much as read the file. */
-function open({ path, keepChanges }: SqliteWorkerData): Store {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  create(path)
-  chmodSync(path, 0o600)
-  const db = new DatabaseSync(path)
-  try {
-    db.exec('PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL')
-    db.exec('PRAGMA synchronous = FULL; BEGIN IMMEDIATE')
-    const { user_version: found } = db.prepare('PRAGMA user_version').get() as { user_version: number } // SQLite's own
-    if (found > formatVersion) throw new NewerFormat(found)
-    if (found === 0) db.exec(`${schema} PRAGMA user_version = ${formatVersion}`)
-    db.exec('COMMIT')
-    writeFileSync(ownerFile(path), `${process.pid}\n`, { mode: 0o600 })
-    return new Store(db, keepChanges)
-  } catch (error) {
-    db.close()
-    throw error
-  }
-}
-
-/**
- * SQLite gives its journals the mode of the file. A file that exists is not opened here: closing any descriptor of it
- * would drop the locks that this process may hold on it (fcntl(2), "Advisory record locking").
- */
-function create(path: string): void {
-  if (!existsSync(path)) closeSync(openSync(path, 'ax', 0o600))
-}
-
-/** Names the owner for whoever is locked out. The lock itself is SQLite's and dies with its process. */
-const ownerFile = (path: string): string => `${path}.owner`
-
-class NewerFormat extends Error {
-  readonly found: number
-  constructor(found: number) {
-    super(`format ${found}`)
-    this.found = found
-  }
-}
-
-function explainFailure(error: unknown, path: string): SqliteMessage {
-  const detail = String(error)
-  if (error instanceof NewerFormat) return { type: 'failed', reason: 'format', found: error.found, detail }
-  // SQLite's primary result codes: 5 SQLITE_BUSY, 6 SQLITE_LOCKED, 26 SQLITE_NOTADB ("Result and Error Codes").
-  const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : undefined
-  if (code === 5 || code === 6) {
-    const owner = readOwner(path)
-    return { type: 'failed', reason: 'locked', detail, ...(owner === undefined ? {} : { owner }) }
-  }
-  if (code === 26) return { type: 'failed', reason: 'not-a-database', detail }
-  const isPermission = code === 8 || code === 14 || /EACCES|EPERM|EROFS/.test(detail)
-  return { type: 'failed', reason: isPermission ? 'permission' : 'other', detail }
-}
-
-function readOwner(path: string): number | undefined {
-  try {
-    const owner = Number.parseInt(readFileSync(ownerFile(path), 'utf8'), 10)
-    return Number.isSafeInteger(owner) ? owner : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** Takes what has arrived, but not so much that the first waits long for the last. */
-const MAX_BATCH = 1000
-
 function serve(port: MessagePort, store: Store): void {
   port.on('message', (first: SqliteRequest) => {
-    const batch = [first]
-    while (batch.length < MAX_BATCH) {
-      const next = receiveMessageOnPort(port)
-      if (next === undefined) break
-      batch.push(next.message as SqliteRequest) // only sqlite.ts holds the other end
-    }
+    const batch = takeBatch(port, first)
     port.postMessage(store.run(batch))
     if (batch.some(({ op }) => op === 'close')) {
       store.close()
@@ -356,12 +277,12 @@ function serve(port: MessagePort, store: Store): void {
 }
 
 if (parentPort !== null) {
-  const data = workerData as SqliteWorkerData // only sqlite.ts starts this thread
-  try {
-    const store = open(data)
+  const { keepChanges, ...file } = workerData as SqliteWorkerData // only sqlite.ts starts this thread
+  const opened = openSqliteFile({ ...file, schema })
+  if ('failure' in opened) parentPort.postMessage({ type: 'failed', failure: opened.failure } satisfies SqliteMessage)
+  else {
+    const store = new Store(opened.db, keepChanges)
     parentPort.postMessage({ type: 'open', ...store.state } satisfies SqliteMessage)
     serve(parentPort, store)
-  } catch (error) {
-    parentPort.postMessage(explainFailure(error, data.path))
   }
 }

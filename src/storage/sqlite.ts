@@ -3,15 +3,9 @@ import { Worker } from 'node:worker_threads'
 import type { Clock } from '#clock.ts'
 import type { AccessError } from '#errors.ts'
 import type { Log } from '#log.ts'
-import { product } from '#product.ts'
 import type { Backend, Change, Item, Listing, ListOptions, Progress, Write } from './backend.ts'
-import {
-  BackendLocked,
-  BackendUnavailable,
-  RevisionCompacted,
-  RevisionConflict,
-  UnknownFormat,
-} from './backend-errors.ts'
+import { BackendUnavailable, RevisionCompacted, RevisionConflict } from './backend-errors.ts'
+import { openFailureError } from './sqlite-failure.ts'
 import type {
   SqliteAnswer,
   SqliteMessage,
@@ -38,7 +32,7 @@ export interface SqliteOptions {
  */
 export async function openSqliteBackend(options: SqliteOptions): Promise<Backend> {
   const { path, keepChanges = KEEP_CHANGES } = options
-  const data: SqliteWorkerData = { path, keepChanges }
+  const data: SqliteWorkerData = { path, keepChanges, formatVersion: FORMAT }
   const worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), {
     workerData: data,
     name: 'storage',
@@ -47,12 +41,14 @@ export async function openSqliteBackend(options: SqliteOptions): Promise<Backend
   const [first] = (await once(worker, 'message')) as [SqliteMessage] // the worker is ours
   if (first.type === 'failed') {
     await worker.terminate()
-    throw openingError(path, first)
+    throw openFailureError(path, first.failure, FORMAT)
   }
   if (first.type !== 'open') throw new Error('the storage worker answered before it was open')
   return new SqliteBackend(worker, options, first)
 }
 
+/** Format of the tables. A change of meaning raises it, and an older program refuses the file. */
+const FORMAT = 1
 /** Ticks of the one timer: expiry is looked for at each, watchers hear of progress at every second. */
 const TICK_MS = 200
 const SLOW_MS = 1000
@@ -273,25 +269,4 @@ function changeOf({ key, value, revision, expires }: StoredChange): Change {
 function assertKey(key: string): void {
   if (key === '' || !key.isWellFormed() || /[\0\u{10ffff}]/u.test(key))
     throw new Error(`not a storage key: ${JSON.stringify(key)}`)
-}
-
-function openingError(path: string, failure: Extract<SqliteMessage, { type: 'failed' }>): AccessError {
-  switch (failure.reason) {
-    case 'locked':
-      return new BackendLocked(path, failure.owner, failure.detail)
-    case 'format':
-      return new UnknownFormat(path, failure.found, 1, failure.detail)
-    case 'not-a-database':
-      return new UnknownFormat(path, undefined, 1, failure.detail)
-    case 'permission':
-      return new BackendUnavailable(`${product.name} does not have permission to write to ${path}`, {
-        hint: `run it as the owner of the directory, or give that user the directory with "chown"`,
-        cause: failure.detail,
-      })
-    case 'other':
-      return new BackendUnavailable(`the storage file ${path} cannot be opened`, {
-        hint: 'check that the path is a local file and that the disk is sound and has free space',
-        cause: failure.detail,
-      })
-  }
 }
