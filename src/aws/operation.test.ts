@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import fc from 'fast-check'
+import { type AwsRequestFacts, decodeOperation, isMutating } from './operation.ts'
+
+const facts = (service: string, line: string, headers: readonly string[] = [], body?: string): AwsRequestFacts => {
+  const [method = '', host = '', target = '/'] = line.split(' ')
+  const [path = '', query = ''] = target.split('?')
+  return {
+    service,
+    region: 'us-east-1',
+    host,
+    method,
+    path,
+    query,
+    headers,
+    ...(body === undefined ? {} : { body: Buffer.from(body) }),
+  }
+}
+const form = ['Content-Type', 'application/x-www-form-urlencoded; charset=utf-8']
+const s3 = 's3.us-east-1.amazonaws.com'
+const inBucket = 'reports.s3.us-east-1.amazonaws.com'
+
+suite('S3', () => {
+  for (const [line, operation, resource, mutating] of [
+    [`GET ${s3} /`, 'ListBuckets', undefined, false],
+    [`GET ${s3} /?x-id=ListBuckets`, 'ListBuckets', undefined, false],
+    [`GET ${s3} /reports?list-type=2&prefix=a`, 'ListObjectsV2', 'arn:aws:s3:::reports', false],
+    [`GET ${inBucket} /?list-type=2`, 'ListObjectsV2', 'arn:aws:s3:::reports', false],
+    [`GET ${inBucket} /?prefix=`, 'ListObjects', 'arn:aws:s3:::reports', false],
+    [`HEAD ${inBucket} /a%20b/c`, 'HeadObject', 'arn:aws:s3:::reports/a b/c', false],
+    [`GET ${s3} /reports/a/b?versionId=1`, 'GetObject', 'arn:aws:s3:::reports/a/b', false],
+    [`PUT ${s3} /reports/a?x-id=PutObject`, 'PutObject', 'arn:aws:s3:::reports/a', true],
+    [`PUT ${inBucket} /a?partNumber=1&uploadId=x`, 'UploadPart', 'arn:aws:s3:::reports/a', true],
+    [`POST ${inBucket} /a?uploads`, 'CreateMultipartUpload', 'arn:aws:s3:::reports/a', true],
+    [`POST ${inBucket} /a?uploadId=x`, 'CompleteMultipartUpload', 'arn:aws:s3:::reports/a', true],
+    [`GET ${inBucket} /a?uploadId=x`, 'ListParts', 'arn:aws:s3:::reports/a', false],
+    [`DELETE ${inBucket} /a?uploadId=x`, 'AbortMultipartUpload', 'arn:aws:s3:::reports/a', true],
+    [`POST ${inBucket} /?delete`, 'DeleteObjects', 'arn:aws:s3:::reports', true],
+    [`GET ${inBucket} /?policy`, 'GetBucketPolicy', 'arn:aws:s3:::reports', false],
+    [`PUT ${inBucket} /?policy`, 'PutBucketPolicy', 'arn:aws:s3:::reports', true],
+    [`GET ${inBucket} /?inventory`, 'ListBucketInventoryConfigurations', 'arn:aws:s3:::reports', false],
+    [`GET ${inBucket} /?inventory&id=1`, 'GetBucketInventoryConfiguration', 'arn:aws:s3:::reports', false],
+    [`GET ${inBucket} /?session`, 'CreateSession', 'arn:aws:s3:::reports', true],
+    [`GET ${inBucket} /?acl&policy`, 'unknown', 'arn:aws:s3:::reports', true],
+    [`GET ${inBucket} /?brand-new`, 'unknown', 'arn:aws:s3:::reports', true],
+    [`GET ${inBucket} /%zz`, 'unknown', undefined, true],
+    [
+      'GET mine-123456789012.s3-accesspoint.us-east-1.amazonaws.com /k',
+      'GetObject',
+      'arn:aws:s3:us-east-1:123456789012:accesspoint/mine/object/k',
+      false,
+    ],
+    ['GET 123456789012.s3-control.us-east-1.amazonaws.com /v20180820/jobs', 'unknown', undefined, true],
+    ['GET bucket.s3.cn-north-1.amazonaws.com.cn /k', 'GetObject', 'arn:aws-cn:s3:::bucket/k', false],
+  ] as const) {
+    test(`${line} is ${operation}`, () => {
+      const found = decodeOperation(facts('s3', line))
+      assert.deepEqual(found, { service: 's3', operation, ...(resource === undefined ? {} : { resource }) })
+      assert.equal(isMutating(found), mutating)
+    })
+  }
+  test('a copy is not a plain put', () => {
+    const copy = ['x-amz-copy-source', 'a/b']
+    assert.equal(decodeOperation(facts('s3', `PUT ${inBucket} /k`, copy)).operation, 'CopyObject')
+    assert.equal(
+      decodeOperation(facts('s3', `PUT ${inBucket} /k?uploadId=1&partNumber=2`, copy)).operation,
+      'UploadPartCopy',
+    )
+  })
+})
+
+suite('other protocols', () => {
+  for (const [says, request, name, mutating] of [
+    [
+      'STS form',
+      facts('sts', 'POST sts.amazonaws.com /', form, 'Action=GetCallerIdentity&Version=2011-06-15'),
+      'sts:GetCallerIdentity',
+      false,
+    ],
+    ['STS query', facts('sts', 'GET sts.amazonaws.com /?Action=AssumeRole&Version=2011-06-15'), 'sts:AssumeRole', true],
+    [
+      'STS token',
+      facts('sts', 'POST sts.amazonaws.com /', form, 'Action=GetSessionToken'),
+      'sts:GetSessionToken',
+      true,
+    ],
+    [
+      'EC2',
+      facts('ec2', 'POST ec2.us-east-1.amazonaws.com /', form, 'Action=DescribeInstances'),
+      'ec2:DescribeInstances',
+      false,
+    ],
+    ['IAM', facts('iam', 'POST iam.amazonaws.com /', form, 'Action=CreateUser&UserName=x'), 'iam:CreateUser', true],
+    [
+      'query and form disagree',
+      facts('iam', 'POST iam.amazonaws.com /?Action=ListUsers', form, 'Action=DeleteUser'),
+      'iam:unknown',
+      true,
+    ],
+    [
+      'two actions',
+      facts('iam', 'POST iam.amazonaws.com /', form, 'Action=ListUsers&Action=DeleteUser'),
+      'iam:unknown',
+      true,
+    ],
+    ['no action', facts('iam', 'POST iam.amazonaws.com /', form, 'Version=1'), 'iam:unknown', true],
+    [
+      'DynamoDB',
+      facts('dynamodb', 'POST dynamodb.us-east-1.amazonaws.com /', ['X-Amz-Target', 'DynamoDB_20120810.GetItem']),
+      'dynamodb:GetItem',
+      false,
+    ],
+    [
+      'DynamoDB put',
+      facts('dynamodb', 'POST dynamodb.us-east-1.amazonaws.com /', ['X-Amz-Target', 'DynamoDB_20120810.PutItem']),
+      'dynamodb:PutItem',
+      true,
+    ],
+    [
+      'two targets',
+      facts('dynamodb', 'POST dynamodb.us-east-1.amazonaws.com /', [
+        'X-Amz-Target',
+        'D.GetItem',
+        'x-amz-target',
+        'D.PutItem',
+      ]),
+      'dynamodb:unknown',
+      true,
+    ],
+    [
+      'CBOR',
+      facts('monitoring', 'POST monitoring.us-east-1.amazonaws.com /service/Granite/operation/PutMetricData', [
+        'smithy-protocol',
+        'rpc-v2-cbor',
+      ]),
+      'cloudwatch:PutMetricData',
+      true,
+    ],
+    [
+      'Lambda',
+      facts('lambda', 'POST lambda.us-east-1.amazonaws.com /2015-03-31/functions/f/invocations'),
+      'lambda:InvokeFunction',
+      true,
+    ],
+    [
+      'Lambda list',
+      facts('lambda', 'GET lambda.us-east-1.amazonaws.com /2015-03-31/functions/'),
+      'lambda:ListFunctions',
+      false,
+    ],
+    ['Lambda unknown', facts('lambda', 'GET lambda.us-east-1.amazonaws.com /2099-01-01/new'), 'lambda:unknown', true],
+    ['EKS', facts('eks', 'GET eks.us-east-1.amazonaws.com /clusters/c'), 'eks:DescribeCluster', false],
+    [
+      'API Gateway call',
+      facts('execute-api', 'GET a.execute-api.us-east-1.amazonaws.com /prod/x'),
+      'execute-api:InvokeGET',
+      false,
+    ],
+    [
+      'API Gateway post',
+      facts('execute-api', 'POST a.execute-api.us-east-1.amazonaws.com /prod/x'),
+      'execute-api:InvokePOST',
+      true,
+    ],
+    [
+      'a service that we do not know',
+      facts('brandnew', 'GET brandnew.us-east-1.amazonaws.com /things'),
+      'brandnew:unknown',
+      true,
+    ],
+  ] as const) {
+    test(`${says} is ${name}`, () => {
+      const found = decodeOperation(request)
+      assert.equal(`${found.service}:${found.operation}`, name)
+      assert.equal(isMutating(found), mutating)
+    })
+  }
+  test('any request has a name of harmless characters', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom('s3', 'iam', 'lambda', 'dynamodb'),
+        fc.string({ unit: 'binary' }),
+        fc.string(),
+        fc.string(),
+        (service, path, query, target) => {
+          const request = { ...facts(service, `GET ${s3} /`, ['x-amz-target', target]), path: `/${path}`, query }
+          assert.match(decodeOperation(request).operation, /^[A-Za-z0-9]+$/)
+        },
+      ),
+    )
+  })
+})
