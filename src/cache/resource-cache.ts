@@ -240,12 +240,20 @@ class LiveCache implements ResourceCache {
   }
 
   #load(kept: Snapshot): void {
-    for (const json of kept.documents) {
-      const { kind, name, entry } = this.#read(json)
-      this.#kinds.get(kind)?.set(name, entry)
+    const { kinds, log } = this.#options
+    const loaded = emptyKinds(kinds)
+    try {
+      for (const json of kept.documents) {
+        const { kind, name, entry } = this.#read(json)
+        loaded.get(kind)?.set(name, entry)
+      }
+    } catch (error) {
+      log.warn('the kept copy of the cluster state cannot be used', { error })
+      return
     }
+    this.#kinds = loaded
     // A copy of other kinds than these lacks some of them: it is good to start with, but not to go on from.
-    if (kept.kinds.join() === this.#options.kinds.join()) this.#revision = kept.revision
+    if (kept.kinds.join() === kinds.join()) this.#revision = kept.revision
     this.#asOf = kept.asOf
     this.#isReady.resolve()
   }
@@ -273,5 +281,5 @@ function refOf(document: unknown): { kind: string; name: string } {
       if (typeof metadata.name === 'string') return { kind, name: metadata.name }
     }
   }
-  throw new Error('the auth service sent a document without kind and name')
+  throw new Error('a document has no kind and name')
 }
