@@ -1,5 +1,5 @@
 import { type Command, CommanderError } from 'commander'
-import { reportError } from './report-error.ts'
+import { exitCodes, reportError } from './report-error.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -52,6 +52,12 @@ export async function runProgram(
 export interface RunOptions {
   readonly terminal: Terminal
   readonly onDebug?: () => void
+}
+
+/** Gives the exit code of Ctrl-C once `signal` aborts. */
+export async function interrupted(signal: AbortSignal): Promise<number> {
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+  return exitCodes.interrupted
 }
 
 /** The command and all below it, parents first. */

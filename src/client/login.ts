@@ -22,6 +22,7 @@ export interface ClusterPing {
   readonly secondFactor: string
   /** Whether there is a message that must be shown and confirmed before a login. */
   readonly hasMessageOfTheDay: boolean
+  readonly isKubeEnabled: boolean
 }
 
 /** @throws {Unavailable} where the answer is not that of a proxy */
@@ -41,6 +42,7 @@ export async function pingCluster(web: WebClient): Promise<ClusterPing> {
     authType: text(auth.type) || 'local',
     secondFactor: text(auth.second_factor) || 'otp',
     hasMessageOfTheDay: auth.has_motd === true,
+    isKubeEnabled: fieldsOf(fieldsOf(answer.proxy).kube).enabled === true,
   }
 }
 
@@ -54,7 +56,7 @@ export async function readMessageOfTheDay(web: WebClient): Promise<string> {
 export interface PasswordLogin {
   readonly user: string
   readonly password: Secret
-  /** Asked again with the login's own settings if left out. */
+  /** Left out: as long as the cluster's default. */
   readonly ttlSeconds?: number
   readonly askCode: () => Promise<string>
 }
@@ -92,7 +94,7 @@ export async function logInByPassword(web: WebClient, login: PasswordLogin): Pro
 export async function storeLogin(
   home: string,
   result: LoginResult,
-  at: { readonly web: WebClient; readonly trust: WebTrust },
+  at: { readonly web: WebClient; readonly trust: WebTrust; readonly isKubeEnabled: boolean },
 ): Promise<Profile> {
   const { host } = at.web.proxy
   const profile: Profile = {
@@ -101,6 +103,7 @@ export async function storeLogin(
     user: result.user,
     cluster: result.cluster,
     authConnector: 'local',
+    isKubeEnabled: at.isKubeEnabled,
     isInsecure: at.trust.allowUntrustedProxy === true,
     ...(at.trust.caPin === undefined ? {} : { caPin: at.trust.caPin }),
   }

@@ -12,6 +12,8 @@ export interface Profile {
   readonly user: string
   readonly cluster: string
   readonly authConnector: string
+  /** Whether the cluster had Kubernetes switched on when the user logged in. */
+  readonly isKubeEnabled: boolean
   /** `sha256:` and the hash of the key of the authority that vouches for the proxy's web certificate. */
   readonly caPin?: string
   /** The proxy's web certificate is not checked: the user said so. */
@@ -106,16 +108,25 @@ export async function parseProfile(text: string, name: string, source: string): 
     cluster: textOf('cluster') || name,
     authConnector: textOf('auth_connector') || 'local',
     ...(caPin === '' ? {} : { caPin }),
+    isKubeEnabled: textOf('kube_proxy_addr') !== '',
     isInsecure: keys.insecure === true,
   }
 }
 
 /** Keys as the file has them; `ca_pin` and `insecure` are our own, the rest are what other tools read. */
-function encodeProfile({ proxy, user, cluster, authConnector, caPin, isInsecure }: Profile): Record<string, unknown> {
+function encodeProfile({
+  proxy,
+  user,
+  cluster,
+  authConnector,
+  isKubeEnabled,
+  caPin,
+  isInsecure,
+}: Profile): Record<string, unknown> {
   const address = formatProxyAddress(proxy)
   return {
     web_proxy_addr: address,
-    kube_proxy_addr: address,
+    kube_proxy_addr: isKubeEnabled ? address : undefined,
     user,
     cluster,
     tls_routing_enabled: true,

@@ -1,0 +1,68 @@
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { interrupted, runProgram } from '#cli/command.ts'
+import { addNamedCommand, type LazyCommand } from '#cli/lazy-command.ts'
+import type { Environment, Terminal } from '#cli/terminal.ts'
+import { terminalLog } from '#cli/terminal-log.ts'
+import type { Clock } from '#clock.ts'
+import { product } from '#product.ts'
+import type { TshDeps } from './deps.ts'
+
+/** What surrounds one run of tsh; `bin` fills it from the process. */
+export interface TshRun {
+  readonly argv: readonly string[]
+  readonly env: Environment
+  readonly terminal: Terminal
+  readonly clock: Clock
+  /** Home directory of the user of this machine. */
+  readonly userHome: string
+  readonly signal: AbortSignal
+}
+
+/** Runs tsh and gives its exit code. Whatever fails is printed before. */
+export async function runTsh({ argv, env, terminal, clock, userHome, signal }: TshRun): Promise<number> {
+  let isDebug = env.TELEPORT_DEBUG === '1'
+  const deps: TshDeps = {
+    terminal,
+    env,
+    clock,
+    signal,
+    log: terminalLog(terminal.stderr, () => isDebug),
+    home: env.TELEPORT_HOME || join(userHome, product.profileDir),
+  }
+  const program = new Command('tsh')
+    .description(`${product.name}: log in, and reach clouds and clusters as your roles allow`)
+    .option('--proxy <address>', 'address of the proxy: host or host:port')
+    .option('--user <name>', 'name of the user')
+    .option('--insecure', "do not check the proxy's certificate: for test set-ups alone")
+    .option('--skip-version-check', 'go on even if the versions do not fit')
+  const named = await addNamedCommand(program, commandsOfTsh(deps, program), argv)
+  const running = runProgram(program, argv, {
+    terminal,
+    onDebug: () => {
+      isDebug = true
+    },
+  })
+  return named?.handlesInterrupt === true ? running : Promise.race([running, interrupted(signal)])
+}
+
+function commandsOfTsh(deps: TshDeps, program: Command): readonly LazyCommand[] {
+  return [
+    { names: ['login'], load: async () => (await import('./commands/login.ts')).loginCommand(deps) },
+    { names: ['logout'], load: async () => (await import('./commands/logout.ts')).logoutCommand(deps) },
+    { names: ['status'], load: async () => (await import('./commands/status.ts')).statusCommand(deps) },
+    { names: ['signup'], load: async () => (await import('./commands/signup.ts')).signupCommand(deps) },
+    {
+      names: ['password', 'change-password', 'passwd'],
+      load: async () => (await import('./commands/password.ts')).passwordCommand(deps),
+    },
+    { names: ['mfa'], load: async () => (await import('./commands/mfa.ts')).mfaCommand(deps) },
+    { names: ['apps', 'app'], load: async () => (await import('./commands/apps.ts')).appsCommand(deps) },
+    { names: ['version'], load: async () => (await import('./commands/version.ts')).versionCommand(deps) },
+    {
+      names: ['completion'],
+      needsAll: true,
+      load: async () => (await import('./commands/completion.ts')).completionCommand(deps, () => program),
+    },
+  ]
+}
