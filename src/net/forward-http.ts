@@ -13,6 +13,8 @@ export interface ForwardOptions {
   /** What goes upstream, as raw name, value pairs whose order and case are kept; hop-by-hop headers are taken out here. */
   readonly headers: RawHeaders
   readonly body: Readable | undefined
+  /** Trailers to send behind a body that is not the request itself, asked when it has ended (raw pairs; RFC 9110 §6.5). */
+  readonly trailers?: () => RawHeaders
   /** Aborting cuts both sides at once. */
   readonly signal: AbortSignal
   /** Sees the answer's head before it goes on; may give other headers for it (raw pairs). */
@@ -124,7 +126,8 @@ interface Exchange extends Disposable {
 
 const DEFAULT_IDLE_MS = 600_000
 
-function startExchange({ request, response, target, headers, body, signal, idleMs }: ForwardOptions): Exchange {
+function startExchange(options: ForwardOptions): Exchange {
+  const { request, response, target, headers, body, signal, idleMs } = options
   const began = performance.now()
   const progress: Progress = { requestBytes: 0, responseBytes: 0, headMs: 0 }
   const upstream = sendHead({ request, target, headers, body })
@@ -155,7 +158,7 @@ function startExchange({ request, response, target, headers, body, signal, idleM
     answered.resolve(answer)
   })
   upstream.on('information', ({ statusCode, rawHeaders }) => passEarlyHints(response, statusCode, rawHeaders))
-  const sending = sendBody({ request, response, body, upstream, progress, headers, answered: answered.promise })
+  const sending = sendBody({ ...options, upstream, progress, answered: answered.promise })
   sending.done.catch(answered.reject)
 
   return {
@@ -192,7 +195,7 @@ function sendHead({
   return options.protocol === 'http:' ? http.request(options) : https.request(options)
 }
 
-interface BodyJob extends Pick<ForwardOptions, 'request' | 'response' | 'body' | 'headers'> {
+interface BodyJob extends Pick<ForwardOptions, 'request' | 'response' | 'body' | 'trailers' | 'headers'> {
   readonly upstream: http.ClientRequest
   readonly progress: Progress
   readonly answered: Promise<http.IncomingMessage>
@@ -239,7 +242,7 @@ async function firstOf(
   }
 }
 
-async function pumpBody({ request, upstream, progress }: BodyJob, body: Readable): Promise<void> {
+async function pumpBody({ request, upstream, progress, trailers: made }: BodyJob, body: Readable): Promise<void> {
   const finished = Promise.withResolvers<void>()
   const resume = (): void => void body.resume()
   body.on('data', (chunk: Buffer) => {
@@ -248,7 +251,7 @@ async function pumpBody({ request, upstream, progress }: BodyJob, body: Readable
   })
   upstream.on('drain', resume)
   body.once('end', () => {
-    const trailers = body === request ? request.rawTrailers : []
+    const trailers = body === request ? request.rawTrailers : (made?.() ?? [])
     if (trailers.length > 0) upstream.addTrailers(pairs(trailers))
     upstream.end()
     finished.resolve()
