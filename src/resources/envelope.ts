@@ -143,8 +143,9 @@ function checkMetadata(
   return { name, ...rest }
 }
 
-/** `role "ops"`, for messages. */
+/** `role "ops"`, for messages. The name of a join token is a secret and stays out of them. */
 function subjectOf(document: unknown, kind: string): string {
+  if (kind === 'token') return kind
   const name = (document as { metadata?: { name?: unknown } } | null)?.metadata?.name // only looked at, and checked next
   return typeof name === 'string' && name !== '' ? `${kind} ${JSON.stringify(name.slice(0, 80))}` : kind
 }

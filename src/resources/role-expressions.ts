@@ -1,6 +1,7 @@
 /** What may stand in a label expression and in `where`: checked when a role is written, evaluated by rbac. */
 import { type Expression, InvalidExpression, parseExpression, pathText } from '#traits/expression.ts'
 import { compileRegexp } from '#traits/regexp.ts'
+import { patternRegexp } from './string-pattern.ts'
 
 /** Names and functions of one language. */
 export interface ExpressionLanguage {
@@ -14,7 +15,7 @@ export interface ExpressionLanguage {
 /** Language of `app_labels_expression` and its kin. */
 export const labelLanguage: ExpressionLanguage = {
   name: 'label expression',
-  variables: ['labels', 'labels.*', 'user.spec.traits', 'user.spec.traits.*'],
+  variables: ['labels.*', 'user.spec.traits.*'],
   functions: {
     contains: 2,
     contains_any: 2,
@@ -34,11 +35,9 @@ export const whereLanguage: ExpressionLanguage = {
   variables: [
     'user.metadata.name',
     'user.spec.roles',
-    'user.spec.traits',
     'user.spec.traits.*',
     'resource.kind',
     'resource.metadata.name',
-    'resource.metadata.labels',
     'resource.metadata.labels.*',
     'session.participants',
     'session_tracker.participants',
@@ -97,6 +96,7 @@ function checkCall(language: ExpressionLanguage, name: string, args: readonly Ex
     throw new InvalidExpression(`"${name}" takes ${count} arguments, found ${args.length}`, 'add or remove arguments')
   }
   for (const arg of args) check(language, arg)
-  const pattern = name === 'labels_matching' ? args[0] : name.startsWith('regexp.') ? args[1] : undefined
-  if (pattern?.type === 'literal') compileRegexp(String(pattern.value))
+  const [first, second] = args
+  if (name === 'labels_matching' && first?.type === 'literal') patternRegexp(String(first.value))
+  if (name.startsWith('regexp.') && second?.type === 'literal') compileRegexp(String(second.value))
 }

@@ -38,6 +38,8 @@ const parseStrict = resourceParser({
 export type Role = ReturnType<typeof parseStrict> & {
   /** Fields that this version does not understand: then the allow counts for nothing. */
   readonly unreadable?: readonly string[]
+  /** Not even its deny can be understood: then it denies everything to its holders. */
+  readonly deniesAll?: true
 }
 
 /** Takes a role that someone wants to store, versions v3 to v8. @throws {InvalidResource} in the words of the reference */
@@ -49,38 +51,58 @@ export function parseRole(document: unknown, source?: DocumentSource): Role {
 const MAX_UNKNOWN = 100
 
 /**
- * Takes a role that is stored, perhaps written by a newer version. One that cannot be understood comes back with its
- * options and deny, as far as they can be, and without its allow: an upgrade may close a door for a while, and opens none.
+ * Takes a role that is stored, perhaps written by a newer version. One that cannot be understood comes back without its
+ * allow and with its deny, as far as that can be read; a deny that is not readable at all denies everything. An upgrade
+ * may close a door for a while, and opens none.
  *
- * @throws {InvalidResource} where not even its name and its deny can be read
+ * @throws {InvalidResource} where not even its name can be read
  */
 export function readRole(document: unknown): Role {
   const unreadable: string[] = []
   let rest = document
+  let deniesAll = false
   for (let attempt = 0; attempt < MAX_UNKNOWN; attempt++) {
     try {
       const role = parseStrict(rest)
-      return unreadable.length === 0 ? role : frozen({ ...role, spec: { ...role.spec, allow: {} }, unreadable })
+      if (unreadable.length === 0) return role
+      return frozen({ ...role, spec: { ...role.spec, allow: {} }, unreadable, ...(deniesAll ? { deniesAll } : {}) })
     } catch (error) {
       if (!(error instanceof InvalidResource)) throw error
       const next = withoutFault(rest, error)
       if (next === undefined) throw error
       unreadable.push(error.field)
-      rest = next
+      deniesAll ||= next.deniesAll
+      rest = next.document
     }
   }
   throw new InvalidResource({ problem: `has more than ${MAX_UNKNOWN} fields that are not understood`, subject: 'role' })
 }
 
-/** The document without what this error is about: the whole allow, one unknown option or deny field, or an unknown version. */
-function withoutFault(document: unknown, { field, problem }: InvalidResource): unknown {
+interface Reduced {
+  readonly document: unknown
+  readonly deniesAll: boolean
+}
+
+/** The document without what this error is about: the allow, the options, one unknown field, or at worst the deny. */
+function withoutFault(document: unknown, { field, problem }: InvalidResource): Reduced | undefined {
   if (typeof document !== 'object' || document === null) return undefined
-  const { spec = {}, ...rest } = document as { spec?: Record<string, unknown> } // looked at only by name
-  if (field === 'version') return { ...rest, version: 'v8', spec: { ...spec, allow: {} } }
-  if (field.startsWith('spec.allow')) return { ...rest, spec: { ...spec, allow: {} } }
-  if (!problem.startsWith('unknown field')) return undefined
-  const path = field.split('.')
-  return path.some((part) => part.includes('[')) ? undefined : removed(document, path)
+  const { spec, ...rest } = document as { spec?: unknown } // looked at only by name
+  const fields = typeof spec === 'object' && spec !== null && !Array.isArray(spec) ? spec : {}
+  const replace = (part: object, deniesAll = false): Reduced => ({
+    document: { ...rest, spec: { ...fields, ...part } },
+    deniesAll,
+  })
+  if (field === 'version')
+    return { document: { ...rest, version: 'v8', spec: { ...fields, allow: {} } }, deniesAll: false }
+  if (field === 'spec') return { document: { ...rest, spec: {} }, deniesAll: true }
+  if (field.startsWith('spec.allow')) return replace({ allow: {} })
+  if (problem.startsWith('unknown field')) {
+    const path = field.split('.')
+    const fewer = path.some((part) => part.includes('[')) ? undefined : removed(document, path)
+    if (fewer !== undefined) return { document: fewer, deniesAll: false }
+  }
+  if (field.startsWith('spec.options')) return replace({ options: {} })
+  return field.startsWith('spec.deny') ? replace({ deny: {} }, true) : undefined
 }
 
 function removed(value: unknown, [name = '', ...rest]: readonly string[]): unknown {
