@@ -90,7 +90,8 @@ export function asBoolean(value: Value): boolean {
   return value
 }
 
-function labelOf(labels: Labels, name: string): string {
+/** A missing label is the empty text. */
+export function labelOf(labels: Labels, name: string): string {
   return Object.hasOwn(labels, name) ? (labels[name] ?? '') : ''
 }
 

@@ -3,7 +3,7 @@ import type { Identity } from '#identity/identity.ts'
 import type { Lock } from '#resources/lock.ts'
 
 /** Everything by which an identity can be locked. A field that is left out cannot be meant by a lock. */
-export interface LockSubject {
+export interface LockTargets {
   readonly user?: string | undefined
   readonly roles?: readonly string[] | undefined
   readonly logins?: readonly string[] | undefined
@@ -19,12 +19,12 @@ export interface LockSubject {
 }
 
 /** The first lock that is in force and that fits in every field it sets. */
-export function findLock(locks: readonly Lock[], subject: LockSubject, now: Date): Lock | undefined {
+export function findLock(locks: readonly Lock[], subject: LockTargets, now: Date): Lock | undefined {
   return locks.find((lock) => isInForce(lock, now) && fits(lock, subject))
 }
 
 /** By what an identity can be locked, as its certificate says. */
-export function lockSubject(identity: Identity): LockSubject {
+export function identityTargets(identity: Identity): LockTargets {
   if (identity.kind === 'host') return { serverId: identity.hostId }
   return {
     user: identity.name,
@@ -37,7 +37,7 @@ export function lockSubject(identity: Identity): LockSubject {
 }
 
 /** `lock targeting User:"alice" is in force: call the security desk` */
-export function lockText({ spec: { target, message = '' } }: Lock): string {
+export function lockMessage({ spec: { target, message = '' } }: Lock): string {
   const [field = '', value = ''] = Object.entries(target)[0] ?? []
   const name = field
     .split('_')
@@ -67,7 +67,7 @@ function isInForce({ metadata, spec }: Lock, now: Date): boolean {
   return expires === undefined || Date.parse(expires) > now.getTime()
 }
 
-function fits({ spec: { target } }: Lock, subject: LockSubject): boolean {
+function fits({ spec: { target } }: Lock, subject: LockTargets): boolean {
   const known: Readonly<Record<keyof typeof target, readonly (string | undefined)[]>> = {
     user: [subject.user],
     role: subject.roles ?? [],

@@ -4,7 +4,7 @@ import type { Resource } from '#resources/resource.ts'
 import { parseIn, whereLanguage } from '#resources/role-expressions.ts'
 import type { Traits } from '#traits/traits.ts'
 import { valuesOf } from '#traits/traits.ts'
-import { asBoolean, asList, asText, EvaluationFailure, evaluate, type Value } from './label-expression.ts'
+import { asBoolean, asList, asText, EvaluationFailure, evaluate, labelOf, type Value } from './label-expression.ts'
 
 /** A rule that is ready to be asked. */
 export interface Rule {
@@ -16,12 +16,18 @@ export interface Rule {
 
 /** What a `where` may ask about. What is not there is an empty text or list. */
 export interface WhereScope {
-  readonly userName: string
-  readonly roles: readonly string[]
-  readonly traits: Traits
+  readonly user: WhereUser
   readonly resource?: Resource | undefined
   /** Users of a recorded session, for sessions and their trackers. */
   readonly participants?: readonly string[] | undefined
+}
+
+/** The caller, as `user.…` in a `where`. */
+export interface WhereUser {
+  readonly name: string
+  readonly roles: readonly string[]
+  readonly traits: Traits
+  readonly labels?: Readonly<Record<string, string>> | undefined
 }
 
 interface RuleText {
@@ -61,23 +67,23 @@ function compileWhere(text: string): (scope: WhereScope) => boolean | undefined 
   }
 }
 
-function variable(path: readonly string[], { userName, roles, traits, resource, participants }: WhereScope): Value {
+function variable(path: readonly string[], { user, resource, participants }: WhereScope): Value {
   const name = path.at(-1) ?? ''
   switch (path.slice(0, 3).join('.')) {
     case 'user.metadata.name':
-      return userName
+      return user.name
     case 'user.spec.roles':
-      return roles
+      return user.roles
     case 'user.spec.traits':
-      return valuesOf(traits, name)
+      return valuesOf(user.traits, name)
     case 'resource.kind':
       return resource?.kind ?? ''
     case 'resource.metadata.name':
       return resource?.metadata.name ?? ''
-    case 'resource.metadata.labels': {
-      const labels = resource?.metadata.labels ?? {}
-      return Object.hasOwn(labels, name) ? (labels[name] ?? '') : ''
-    }
+    case 'user.metadata.labels':
+      return labelOf(user.labels ?? {}, name)
+    case 'resource.metadata.labels':
+      return labelOf(resource?.metadata.labels ?? {}, name)
     case 'session.participants':
     case 'session_tracker.participants':
       return participants ?? []

@@ -34,6 +34,7 @@ export const whereLanguage: ExpressionLanguage = {
   name: '"where" expression',
   variables: [
     'user.metadata.name',
+    'user.metadata.labels.*',
     'user.spec.roles',
     'user.spec.traits.*',
     'resource.kind',

@@ -59,8 +59,9 @@ const MAX_UNKNOWN = 100
  */
 export function readRole(document: unknown): Role {
   const unreadable: string[] = []
+  // What came from a process that could not read it says so itself.
+  let deniesAll = typeof document === 'object' && document !== null && 'deniesAll' in document
   let rest = document
-  let deniesAll = false
   for (let attempt = 0; attempt < MAX_UNKNOWN; attempt++) {
     try {
       const role = parseStrict(rest)
