@@ -2,7 +2,7 @@
 import type { Resource } from '#resources/resource.ts'
 import type { Decision } from './decision.ts'
 import type { CompiledRole, RoleSet } from './role-set.ts'
-import { covers, type WhereUser } from './rules.ts'
+import { covers } from './rules.ts'
 
 /** Verbs that stand in rules. */
 export type Verb =
@@ -24,18 +24,16 @@ export interface ResourceRequest {
   /** What the verb is about, for `where`; left out for a listing. */
   readonly resource?: Resource | undefined
   readonly participants?: readonly string[] | undefined
-  /** The caller, for `where`; left out: one without a name, who holds these roles. */
-  readonly user?: WhereUser | undefined
 }
 
 /**
  * May the holder of `roles` do this? Every deny rule of every role goes first. A deny whose `where` cannot be computed
  * denies, an allow whose `where` cannot be computed does not allow.
  */
-export function decideResource(set: RoleSet, { kind, verb, resource, participants, user }: ResourceRequest): Decision {
+export function decideResource(set: RoleSet, { kind, verb, resource, participants }: ResourceRequest): Decision {
   const action = { verb, kind }
-  const caller = user ?? { name: '', roles: set.names, traits: set.traits }
-  const scope = { user: caller, resource, participants }
+  const user = { name: set.userName, roles: set.names, traits: set.traits }
+  const scope = { user, resource, participants }
   const fits = (role: CompiledRole, side: 'allow' | 'deny'): boolean =>
     role[side].rules.some(
       (rule) => covers(rule, kind, verb) && (rule.where?.(scope) ?? (!rule.where || side === 'deny')),

@@ -18,6 +18,8 @@ export interface RoleSet {
   /** Names without the implicit role's, as the identity has them. */
   readonly names: readonly string[]
   readonly traits: Traits
+  /** For `user.metadata.name` in `where`. */
+  readonly userName: string
 }
 
 export interface CompiledRole {
@@ -59,20 +61,26 @@ export interface Conditions {
   readonly rules: readonly Rule[]
 }
 
-/** Defaults of a role that does not say. */
+/** Who the roles are of. */
+export interface RoleSetOptions {
+  readonly userName?: string
+}
+
+/** Default of a role that does not say. */
 const MAX_SESSION_TTL = '30h0m0s'
 
 /**
  * Compiles roles for one identity; do it once and decide often. The implicit role is added, which lets everyone see
  * what the cluster consists of.
  */
-export function createRoleSet(roles: readonly Role[], traits: Traits): RoleSet {
+export function createRoleSet(roles: readonly Role[], traits: Traits, { userName = '' }: RoleSetOptions = {}): RoleSet {
   const pattern = patternCache()
   const compiled = roles.map((role) => compileRole(role, traits, pattern, false))
   return {
     roles: [...compiled, compileRole(implicitRole, traits, pattern, true)],
     names: roles.map(({ metadata }) => metadata.name),
     traits,
+    userName,
   }
 }
 

@@ -27,7 +27,6 @@ export interface WhereUser {
   readonly name: string
   readonly roles: readonly string[]
   readonly traits: Traits
-  readonly labels?: Readonly<Record<string, string>> | undefined
 }
 
 interface RuleText {
@@ -80,8 +79,6 @@ function variable(path: readonly string[], { user, resource, participants }: Whe
       return resource?.kind ?? ''
     case 'resource.metadata.name':
       return resource?.metadata.name ?? ''
-    case 'user.metadata.labels':
-      return labelOf(user.labels ?? {}, name)
     case 'resource.metadata.labels':
       return labelOf(resource?.metadata.labels ?? {}, name)
     case 'session.participants':

@@ -34,7 +34,6 @@ export const whereLanguage: ExpressionLanguage = {
   name: '"where" expression',
   variables: [
     'user.metadata.name',
-    'user.metadata.labels.*',
     'user.spec.roles',
     'user.spec.traits.*',
     'resource.kind',
