@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { InvalidInput } from '#errors.ts'
 import type { SystemRole } from '#identity/identity.ts'
-import type { MemberIdentity } from './member-identity.ts'
+import type { MemberIdentity } from './join.ts'
 import { lockDirectory } from './process-lock.ts'
 
 /**
