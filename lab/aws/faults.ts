@@ -1,0 +1,53 @@
+/** Faults that a test orders: an error, a delay, a connection that breaks. */
+import type { ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { AwsError } from './aws-error.ts'
+
+/** Strikes requests of this service and operation, `times` times (for ever when absent). */
+export interface Fault {
+  readonly service?: string
+  readonly operation?: string
+  readonly times?: number
+  readonly latencyMs?: number
+  /** Breaks the connection without an answer. */
+  readonly reset?: true
+  /** Answers with an error document of this status. */
+  readonly status?: number
+  /** Code of that document; `InternalFailure` when absent. */
+  readonly code?: string
+}
+
+/** The faults that are waiting. */
+export class Faults {
+  #waiting: { readonly fault: Fault; left: number }[] = []
+
+  add(fault: Fault): Disposable {
+    const entry = { fault, left: fault.times ?? Number.POSITIVE_INFINITY }
+    this.#waiting.push(entry)
+    return {
+      [Symbol.dispose]: () => {
+        this.#waiting = this.#waiting.filter((other) => other !== entry)
+      },
+    }
+  }
+
+  /** Lets the first fault that fits strike. @throws {AwsError} as the fault says */
+  async strike(request: { service: string; operation: string }, response: ServerResponse): Promise<void> {
+    const entry = this.#waiting.find(
+      ({ fault, left }) =>
+        left > 0 &&
+        (fault.service === undefined || fault.service === request.service) &&
+        (fault.operation === undefined || fault.operation === request.operation),
+    )
+    if (!entry) return
+    entry.left--
+    const { latencyMs, reset, status, code } = entry.fault
+    if (latencyMs !== undefined) await delay(latencyMs)
+    if (reset) {
+      response.socket?.resetAndDestroy()
+      response.destroy()
+      throw new AwsError('ConnectionReset', 500, 'the connection was broken on order')
+    }
+    if (status !== undefined) throw new AwsError(code ?? 'InternalFailure', status, 'This failure was ordered.')
+  }
+}
