@@ -1,6 +1,6 @@
 /** The one way in which names are matched with patterns: literal, glob or regular expression. */
 import { isRegexpPattern } from '#resources/string-pattern.ts'
-import { compileRegexp } from '#traits/regexp.ts'
+import { compileRegexp, quoteRegexp } from '#traits/regexp.ts'
 
 /** Whether a text fits. */
 export type Matcher = (text: string) => boolean
@@ -19,7 +19,14 @@ export function compilePattern(pattern: string): Matcher {
   }
   if (pattern === '*') return (text) => !text.includes('\n')
   if (!pattern.includes('*')) return (text) => text === pattern
+  // A wildcard crosses no line break, which only the engine keeps apart from the breaks in the pattern itself.
+  if (pattern.includes('\n')) return asRegexp(pattern)
   return glob(pattern.split('*'))
+}
+
+function asRegexp(pattern: string): Matcher {
+  const regexp = compileRegexp(`^${pattern.split('*').map(quoteRegexp).join('(.*)')}$`)
+  return (text) => regexp.test(text)
 }
 
 /** Gives each pattern's matcher once: many roles share patterns. */
@@ -40,10 +47,9 @@ function glob(pieces: readonly string[]): Matcher {
   const last = pieces.at(-1) ?? ''
   const middle = pieces.slice(1, -1).filter((piece) => piece !== '')
   const shortest = first.length + last.length
-  const hasBreak = pieces.some((piece) => piece.includes('\n'))
   return (text) => {
     if (text.length < shortest || !text.startsWith(first) || !text.endsWith(last)) return false
-    if (!hasBreak && text.includes('\n')) return false
+    if (text.includes('\n')) return false
     const end = text.length - last.length
     let from = first.length
     for (const piece of middle) {

@@ -62,6 +62,11 @@ export function compileRegexp(pattern: string): Regexp {
   }
 }
 
+/** The pattern that fits this text and nothing else. */
+export function quoteRegexp(text: string): string {
+  return RE2JS.quote(text)
+}
+
 function compile(pattern: string): RE2JS {
   try {
     return RE2JS.compile(pattern)
