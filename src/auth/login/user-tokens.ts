@@ -10,11 +10,21 @@ import { generateTotpSecret } from './totp.ts'
 export type TokenPurpose = 'invite' | 'reset'
 
 /** Life of a token by purpose, in milliseconds: what is taken when none is asked for, and the most. */
-export const tokenTtlMs = {
+const tokenTtlMs = {
   invite: { usual: 3_600_000, most: 48 * 3_600_000 },
   reset: { usual: 8 * 3_600_000, most: 24 * 3_600_000 },
 } as const
 const MIN_TTL_MS = 60_000
+
+/** How long a token shall live. @param ttlMs 0: as usual @throws {InvalidInput} */
+export function tokenLifeMs(purpose: TokenPurpose, ttlMs: number): number {
+  const { usual, most } = tokenTtlMs[purpose]
+  const life = ttlMs === 0 ? usual : ttlMs
+  if (Number.isSafeInteger(life) && life >= MIN_TTL_MS && life <= most) return life
+  throw new InvalidInput(`a link of this kind is valid for 1 minute to ${most / 3_600_000} hours`, {
+    hint: 'choose another --ttl',
+  })
+}
 
 export const userTokenSchema = z.object({
   user: z.string(),
@@ -70,13 +80,7 @@ export function createUserTokens({
   }
   return {
     async create(user, purpose, ttlMs) {
-      const { usual, most } = tokenTtlMs[purpose]
-      const life = ttlMs === 0 ? usual : ttlMs
-      if (!Number.isSafeInteger(life) || life < MIN_TTL_MS || life > most) {
-        throw new InvalidInput(`a link of this kind is valid for 1 minute to ${most / 3_600_000} hours`, {
-          hint: 'choose another --ttl',
-        })
-      }
+      const life = tokenLifeMs(purpose, ttlMs)
       await revoke(user)
       const token = new Secret(randomBytes(16).toString('hex'))
       const created = clock()

@@ -1,0 +1,69 @@
+import { z } from 'zod'
+import { AccessDenied } from '#errors.ts'
+import type { SystemRole } from '#identity/identity.ts'
+import { compilePattern } from '#rbac/match.ts'
+import type { Backend } from '#storage/backend.ts'
+import { openRecords } from './records.ts'
+
+const grantSchema = z.object({
+  nodeName: z.string(),
+  roles: z.array(z.string()),
+  method: z.string(),
+  /** Masked when it is a secret. */
+  tokenName: z.string(),
+  /** RFC 3339. */
+  joined: z.string(),
+  /** What the join token allowed to serve; left out: any name. */
+  serves: z
+    .object({
+      names: z.array(z.string()).optional(),
+      labels: z.record(z.string(), z.string()).optional(),
+    })
+    .optional(),
+})
+/** How a host became a member, and what it may serve. */
+export type HostGrant = z.infer<typeof grantSchema>
+
+/** What is known of each host that joined, by host id. It outlives the token. */
+export interface HostGrants {
+  find(hostId: string): Promise<HostGrant | undefined>
+  put(hostId: string, grant: HostGrant): Promise<void>
+}
+
+export function openHostGrants(backend: Backend): HostGrants {
+  const records = openRecords(backend, 'hosts', grantSchema)
+  return {
+    find: async (hostId) => (await records.find(hostId))?.value,
+    put: (hostId, grant) => records.put(hostId, grant),
+  }
+}
+
+/** Something that a host wants to serve. */
+export interface Served {
+  readonly role: SystemRole
+  readonly name: string
+  /** Left out where labels are not known yet. */
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/**
+ * May this host serve this? Its join token may have named patterns of names, of which one must fit, and labels, all of
+ * which must be there: else whoever holds a token could pose as any app.
+ * @throws {AccessDenied}
+ */
+export function checkServes(grant: HostGrant | undefined, roles: readonly SystemRole[], served: Served): void {
+  const refuse = (why: string): AccessDenied =>
+    new AccessDenied(`this host may not serve "${served.name}": ${why}`, {
+      hint: 'join with a token whose spec.serves allows it',
+    })
+  if (!roles.includes(served.role)) throw refuse(`it does not have the system role ${served.role}`)
+  if (!grant) throw refuse('it is not known here')
+  const { names, labels } = grant.serves ?? {}
+  if (names && !names.some((pattern) => compilePattern(pattern)(served.name))) {
+    throw refuse('its join token does not allow this name')
+  }
+  if (labels && served.labels) {
+    const missing = Object.entries(labels).find(([key, value]) => served.labels?.[key] !== value)
+    if (missing) throw refuse(`its join token asks for the label "${missing[0]}: ${missing[1]}"`)
+  }
+}
