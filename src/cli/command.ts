@@ -1,4 +1,4 @@
-import { type Command, CommanderError } from 'commander'
+import { type Command, CommanderError, Option } from 'commander'
 import { exitCodes, reportError } from './report-error.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
@@ -29,7 +29,10 @@ export async function runProgram(
 ): Promise<number> {
   let debug = false
   const help: string[] = []
-  for (const command of commandsOf(program)) share(command, { terminal, help })
+  for (const command of commandsOf(program).toReversed()) {
+    if (command !== program) acceptOptionsOf(program, command)
+    share(command, { terminal, help }) // the program itself last, so that its own options are all that is copied
+  }
   program.hook('preAction', (_, command) => {
     debug = command.optsWithGlobals<{ debug?: boolean }>().debug === true
     if (debug) onDebug()
@@ -93,6 +96,16 @@ export function parsePairs(text: string): Readonly<Record<string, string>> {
     return [key, value] as const
   })
   return Object.fromEntries(pairs)
+}
+
+/** What the program takes before a command's name, each command takes after it too, as people are used to. */
+function acceptOptionsOf(program: Command, command: Command): void {
+  const taken = new Set(command.options.flatMap(({ long, short }) => [long, short]))
+  for (const { flags, description, long, short } of program.options) {
+    if (taken.has(long)) continue
+    const free = short != null && taken.has(short) ? flags.replace(`${short}, `, '') : flags
+    command.addOption(new Option(free, description).hideHelp())
+  }
 }
 
 function share(command: Command, { terminal, help }: { terminal: Terminal; help: string[] }): void {

@@ -1,9 +1,23 @@
-import { type Command, Option } from 'commander'
-import { commandPath, commandsOf } from './command.ts'
+import { Command, Option } from 'commander'
+import { addExamples, commandPath, commandsOf } from './command.ts'
+import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
 
 /** Shells that a completion script can be written for. */
 export const completionShells = ['bash', 'zsh', 'fish'] as const
+
+/** `completion bash`: prints the script. `program` is asked when all commands are in it. */
+export function completionCommand({ terminal }: { readonly terminal: Terminal }, program: () => Command): Command {
+  const command = new Command('completion')
+    .description('print a script that completes commands and options in your shell')
+    .argument('<shell>', completionShells.join(', '))
+    .action((shell: string) => {
+      terminal.stdout.write(completionScript(program(), shell))
+    })
+  return addExamples(command, [
+    { command: `source <(${program().name()} completion bash)`, says: 'for this shell, from now on' },
+  ])
+}
 
 /**
  * A script that completes commands and options, to be evaluated by the shell:

@@ -1,3 +1,4 @@
+import { formatDuration, parseDuration } from '#resources/duration.ts'
 import { UsageError } from './usage-error.ts'
 
 /** A table of text: `headers` left out makes a headless one. */
@@ -65,30 +66,26 @@ export function parseFormat<const Format extends string>(text: string, formats: 
   return found
 }
 
-/** A span of time as Go prints it, without fractions: `12h0m0s`, `8m5s`, `0s`. Negative spans count as none. */
-export function formatDuration(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000))
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
-  if (h > 0) return `${h}h${m}m${s}s`
-  return m > 0 ? `${m}m${s}s` : `${s}s`
+/** A span of time as Go prints it, rounded to seconds: `12h0m0s`, `8m5s`, `0s`. Negative spans count as none. */
+export function formatSpan(ms: number): string {
+  return formatDuration(Math.max(0, Math.round(ms / 1000) * 1000))
 }
 
-/** As `formatDuration`, without units that are zero: `12h`, `1h30m`. */
-export function formatShortDuration(ms: number): string {
-  const text = formatDuration(ms)
+/** As `formatSpan`, without units that are zero: `12h`, `1h30m`. */
+export function formatShortSpan(ms: number): string {
+  const text = formatSpan(ms)
   return text.replace(/(?<=\D)0s$/, '').replace(/(?<=\D)0m$/, '')
 }
 
 /**
- * A span of time as people type it: `30m`, `1h30m`, `90s`, `2d`; in milliseconds.
+ * A span of time as people type it: `30m`, `1h30m`, `2d`; in milliseconds.
  *
+ * @param flag named in the error: `--ttl`
  * @throws {UsageError} for anything else, zero and negative spans too
  */
-export function parseDuration(text: string, flag: string): number {
-  const matched = /^(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,8})s)?$/.exec(text.trim())
-  const [days = 0, hours = 0, minutes = 0, seconds = 0] = (matched ?? []).slice(1).map((part) => Number(part ?? 0))
-  const ms = (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000
-  if (matched === null || ms === 0) {
+export function parseSpan(text: string, flag: string): number {
+  const ms = parseDuration(text.trim())
+  if (ms === undefined || ms <= 0) {
     throw new UsageError(`${flag}: ${JSON.stringify(text)} is not a duration`, {
       hint: 'write a number and a unit, such as 30m, 1h30m or 2d',
     })

@@ -58,11 +58,11 @@ function commandsOfTsh(deps: TshDeps, program: Command): readonly LazyCommand[] 
     },
     { names: ['mfa'], load: async () => (await import('./commands/mfa.ts')).mfaCommand(deps) },
     { names: ['apps', 'app'], load: async () => (await import('./commands/apps.ts')).appsCommand(deps) },
-    { names: ['version'], load: async () => (await import('./commands/version.ts')).versionCommand(deps) },
+    { names: ['version'], load: async () => (await import('#cli/version-command.ts')).versionCommand(deps) },
     {
       names: ['completion'],
       needsAll: true,
-      load: async () => (await import('./commands/completion.ts')).completionCommand(deps, () => program),
+      load: async () => (await import('#cli/completion.ts')).completionCommand(deps, () => program),
     },
   ]
 }

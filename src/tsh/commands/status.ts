@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { addExamples } from '#cli/command.ts'
-import { formatDuration, formatJson, formatYaml, parseFormat } from '#cli/output.ts'
+import { formatJson, formatSpan, formatYaml, parseFormat } from '#cli/output.ts'
 import { type Login, LoginExpired, NotLoggedIn, readLogin } from '#client/active-login.ts'
 import { openProfileStore } from '#client/profile.ts'
 import { proxyUrl } from '#client/proxy-address.ts'
@@ -114,7 +114,7 @@ function loginText({ profile, identity }: Login, { marker, now }: { marker: stri
 function formatValidity(expires: Date, now: Date): string {
   const left = expires.getTime() - now.getTime()
   if (left <= 0) return 'EXPIRED'
-  return `valid for ${formatDuration(left < 60_000 ? left : Math.round(left / 60_000) * 60_000)}`
+  return `valid for ${formatSpan(left < 60_000 ? left : Math.round(left / 60_000) * 60_000)}`
 }
 
 /** `2021-10-04 03:09:47 +0200 CEST`, in the zone of this machine. */

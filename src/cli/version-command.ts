@@ -1,9 +1,9 @@
 import { Command } from 'commander'
-import { formatJson, formatYaml, parseFormat } from '#cli/output.ts'
-import type { Terminal } from '#cli/terminal.ts'
 import { product } from '#product.ts'
+import { formatJson, formatYaml, parseFormat } from './output.ts'
+import type { Terminal } from './terminal.ts'
 
-/** `tsh version`: the version of this product, and the release line that it is compatible with. */
+/** `version`: the version of this product, and the release line that it is compatible with. */
 export function versionCommand({ terminal }: { readonly terminal: Terminal }): Command {
   return new Command('version')
     .description('show the version of this program')
