@@ -7,6 +7,8 @@ import { generateKeyPair, privateKeyPem } from '#pki/key.ts'
 /** Gives a TLS context for any name. */
 export interface LabAuthority {
   readonly caPem: string
+  /** Certificate and key for a name, as files have them. */
+  issue(serverName: string): { readonly certificatePem: string; readonly privateKeyPem: string }
   contextFor(serverName: string): SecureContext
 }
 
@@ -35,23 +37,28 @@ export function createLabAuthority(clock: Clock): LabAuthority {
   })
   const issuer = { name: caName, privateKey: ca.privateKey, certificatePem: certificate.pem }
   const contexts = new Map<string, SecureContext>()
+  const issue = (serverName: string): { certificatePem: string; privateKeyPem: string } => {
+    const { pem } = issueCertificate({
+      // A common name holds 64 characters at most; what counts is the alternative name.
+      subject: [[oids.CN, serverName.slice(0, 64)]],
+      publicKey: leaf.publicKey,
+      issuer,
+      notBefore,
+      notAfter,
+      dnsNames: [serverName],
+      keyUsage: ['digitalSignature'],
+      extendedKeyUsage: ['serverAuth'],
+    })
+    return { certificatePem: pem, privateKeyPem: leafKey }
+  }
   return {
     caPem: certificate.pem,
+    issue,
     contextFor(serverName) {
       const known = contexts.get(serverName)
       if (known) return known
-      const { pem } = issueCertificate({
-        // A common name holds 64 characters at most; what counts is the alternative name.
-        subject: [[oids.CN, serverName.slice(0, 64)]],
-        publicKey: leaf.publicKey,
-        issuer,
-        notBefore,
-        notAfter,
-        dnsNames: [serverName],
-        keyUsage: ['digitalSignature'],
-        extendedKeyUsage: ['serverAuth'],
-      })
-      const context = createSecureContext({ cert: pem, key: leafKey })
+      const { certificatePem, privateKeyPem: key } = issue(serverName)
+      const context = createSecureContext({ cert: certificatePem, key })
       contexts.set(serverName, context)
       return context
     },

@@ -269,7 +269,7 @@ async function signUp({ admin, shell, name, roles, proxyAddr, pin }: SignUp): Pr
   const [, secret = ''] = await terminal.waitFor(/secret[^A-Z2-7]*([A-Z2-7]{16,})/i)
   const authenticator = createAuthenticator(secret)
   terminal.write(`${authenticator.nextCode()}\n`)
-  await terminal.waitFor(/signed up|is ready|tsh login/i)
+  await terminal.waitFor(/has been set/i)
   return {
     name,
     password,
@@ -283,7 +283,7 @@ async function signUp({ admin, shell, name, roles, proxyAddr, pin }: SignUp): Pr
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
