@@ -1,4 +1,5 @@
 import { type Command, CommanderError, Option } from 'commander'
+import { nearest } from '#resources/nearest.ts'
 import { exitCodes, reportError } from './report-error.ts'
 import type { Terminal } from './terminal.ts'
 import { UsageError } from './usage-error.ts'
@@ -131,9 +132,11 @@ function share(command: Command, { terminal, help }: { terminal: Terminal; help:
 
 function usageError(error: CommanderError, command: Command): UsageError {
   const [message = '', suggestion = ''] = error.message.replace(/^error: /, '').split('\n')
-  const [, nearest] = /\(Did you mean (.*)\?\)/.exec(suggestion) ?? []
+  const [, option] = /^unknown option '(--[^=']+)/.exec(message) ?? []
+  const names = command.options.flatMap(({ long }) => long ?? [])
+  const [, meant = option === undefined ? undefined : nearest(option, names)] =
+    /\(Did you mean (.*)\?\)/.exec(suggestion) ?? []
   return new UsageError(message, {
-    hint:
-      nearest === undefined ? `run "${commandPath(command)} --help" to see what it takes` : `did you mean ${nearest}?`,
+    hint: meant === undefined ? `run "${commandPath(command)} --help" to see what it takes` : `did you mean ${meant}?`,
   })
 }

@@ -20,6 +20,7 @@ export async function addNamedCommand(
   commands: readonly LazyCommand[],
   argv: readonly string[],
 ): Promise<LazyCommand | undefined> {
+  program.enablePositionalOptions() // asked for by commands that pass options through, before they are added
   const word = commandWord(program, argv)
   const named = commands.find(({ names }) => word !== undefined && names.includes(word))
   const needed = named === undefined || named.needsAll === true ? commands : [named]
