@@ -53,6 +53,7 @@ function compileSelector(selector: Selector, { side, traits, pattern }: LabelCon
         return { key: expansion(key, traits)[0] ?? '', fits: anyOf(expanded, pattern), cost: costOf(expanded) }
       })
       .sort((a, b) => a.cost - b.cost)
+    if (tests.some(({ key }) => key === '')) return never
     return (labels) =>
       tests.every(({ key, fits }) => {
         const value = Object.hasOwn(labels, key) ? labels[key] : undefined
