@@ -7,15 +7,22 @@ import { createLabAuthority } from '#lab/authority.ts'
 import { type EgressRoute, type LabEgress, startEgress } from '#lab/egress.ts'
 import { type Log, silentLog } from '#log.ts'
 import type { Account, Partition } from './account.ts'
+import { type ConsoleSession, consoleRoute } from './console.ts'
 import { type AccessKey, AccessKeys } from './credentials.ts'
 import { Directory } from './directory.ts'
+import { dynamodb } from './dynamodb.ts'
+import { ec2 } from './ec2.ts'
+import { addInstance, createNetwork, type Ec2Instance, type Ec2Network } from './ec2-network.ts'
+import { type EksCluster, eks } from './eks.ts'
 import { findEndpoint } from './endpoint.ts'
 import { type Fault, Faults } from './faults.ts'
 import { openFrontDoor, type SeenRequest } from './front-door.ts'
+import { iam } from './iam.ts'
 import { type Instance, startInstance } from './imds.ts'
 import { environmentFor, type LabIdentity } from './lab-environment.ts'
 import { s3 } from './s3.ts'
 import { type Bucket, S3Store } from './s3-store.ts'
+import { secretsManager } from './secrets-manager.ts'
 import { type AssumedRole, sts } from './sts.ts'
 
 export interface AwsLabOptions {
@@ -47,6 +54,8 @@ export interface AwsLab extends AsyncDisposable {
   readonly seen: readonly SeenRequest[]
   /** Every role that was assumed through STS. */
   readonly assumed: readonly AssumedRole[]
+  /** Every console session that was opened through the sign-in endpoint. */
+  readonly consoleSessions: readonly ConsoleSession[]
   /** The metadata service of an instance with the profile `TeleportAWSAccess`. */
   readonly instance: Instance
   /** An account: the lab's own when no id is given; another is made when it is new. */
@@ -59,6 +68,10 @@ export interface AwsLab extends AsyncDisposable {
   createBucket(name: string, options?: { region?: string; account?: Account }): Bucket
   /** Puts an object without asking anybody. */
   putObject(bucket: string, key: string, content: string | Buffer): Promise<void>
+  /** An EC2 instance that `DescribeInstances` shows, in the lab's own account and region. */
+  addInstance(options?: { tags?: Readonly<Record<string, string>>; type?: string; hopLimit?: number }): Ec2Instance
+  /** A cluster that EKS shows, in the lab's own account and region. */
+  addEksCluster(cluster: Omit<EksCluster, 'region' | 'accountId'>): void
   /** Orders a fault; disposing what it gives calls it off. */
   inject(fault: Fault): Disposable
   /** Sets the time of the cloud, from which it goes on. `undefined`: the clock that it was started with. */
@@ -88,14 +101,32 @@ export async function startAwsLab(options: AwsLabOptions = {}): Promise<AwsLab> 
   const faults = new Faults()
   const seen: SeenRequest[] = []
   const assumed: AssumedRole[] = []
-  const services = [s3(store), sts({ directory: accounts, keys, assumed })]
+  const consoleSessions: ConsoleSession[] = []
+  const clusters: EksCluster[] = []
+  const networks = new Map<string, Ec2Network>()
+  const networkOf = (id: string, inRegion: string): Ec2Network => {
+    const network = networks.get(`${id}/${inRegion}`) ?? createNetwork(id, inRegion)
+    networks.set(`${id}/${inRegion}`, network)
+    return network
+  }
+  const services = [
+    s3(store),
+    sts({ directory: accounts, keys, assumed }),
+    iam(keys),
+    ec2(networkOf),
+    dynamodb(),
+    secretsManager(),
+    eks(clusters),
+  ]
   const frontDoor = openFrontDoor({ services, keys, clock, faults, seen, log })
   const aws: EgressRoute = { name: 'aws', answers: (host) => findEndpoint(host) !== undefined, serve: frontDoor }
 
   const authority = createLabAuthority(systemClock)
   const caFile = join(directory, 'lab-ca.pem')
   await writeFile(caFile, authority.caPem)
-  const egress = stack.use(await startEgress({ routes: [aws, ...(options.routes ?? [])], authority, log }))
+  const signIn = consoleRoute({ keys, clock, sessions: consoleSessions })
+  const routes = [aws, signIn, ...(options.routes ?? [])]
+  const egress = stack.use(await startEgress({ routes, authority, log }))
 
   setUpAccount(account)
   const adminKey = keys.createForUser(account, account.user(administrator))
@@ -113,6 +144,7 @@ export async function startAwsLab(options: AwsLabOptions = {}): Promise<AwsLab> 
     region,
     seen,
     assumed,
+    consoleSessions,
     instance,
     account: (id = accountId, inPartition = partition) => accounts.account(id, inPartition),
     environment: (identity = {}) =>
@@ -120,6 +152,8 @@ export async function startAwsLab(options: AwsLabOptions = {}): Promise<AwsLab> 
     createAccessKey: (user) => keys.createForUser(account, account.user(user)),
     createBucket,
     putObject: (bucket, key, content) => store.putBytes(bucket, key, Buffer.from(content), clock()),
+    addInstance: (settings = {}) => addInstance(networkOf(accountId, region), { ...settings, now: clock() }),
+    addEksCluster: (cluster) => void clusters.push({ ...cluster, region, accountId }),
     inject: (fault) => faults.add(fault),
     setClock: cloudClock.set,
     [Symbol.asyncDispose]: () => running.disposeAsync(),

@@ -57,6 +57,7 @@ export async function startInstance(settings: InstanceSettings): Promise<Instanc
         arn: `arn:${account.partition}:sts::${account.id}:assumed-role/${role.name}/${instanceId}`,
         userId: `${role.id}:${instanceId}`,
         origin: 'instance',
+        chained: false,
         policies: [],
         sourceIdentity: undefined,
         tags: new Map(),

@@ -70,6 +70,7 @@ function keyFor(
       arn: `arn:${account.partition}:sts::${account.id}:assumed-role/${role.name}/${sessionName}`,
       userId: `${role.id}:${sessionName}`,
       origin: 'assume-role',
+      chained: false,
       policies: [],
       sourceIdentity: undefined,
       tags: new Map(),

@@ -25,6 +25,8 @@ export interface SessionPrincipal extends Caller {
   readonly sessionName: string
   /** Where the session comes from: role chaining is limited, except from an instance's own role. */
   readonly origin: 'assume-role' | 'web-identity' | 'instance'
+  /** Made with the keys of another session of a role, an instance's own one not counted. */
+  readonly chained: boolean
   /** Session policies, which only ever narrow. */
   readonly policies: readonly Policy[]
   readonly sourceIdentity: string | undefined

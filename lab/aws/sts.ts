@@ -98,7 +98,7 @@ function assumeRole({ directory, keys, assumed }: StsSettings, call: Call, param
   }
   const chained = given !== undefined && given.origin !== 'instance'
   const seconds = sessionSeconds(parameters, role, chained)
-  const session = sessionOf({ account, role, request, call, origin: 'assume-role', tags, sourceIdentity })
+  const session = sessionOf({ account, role, request, call, origin: 'assume-role', chained, tags, sourceIdentity })
   assumed.push(remember({ role, request, seconds, caller: principal.arn, tags, sourceIdentity }))
   return {
     Credentials: credentialsXml(keys.issue(session, seconds)),
@@ -147,6 +147,7 @@ function assumeRoleWithWebIdentity(
     request,
     call,
     origin: 'web-identity',
+    chained: false,
     tags: new Map(),
     sourceIdentity: undefined,
   })
@@ -237,11 +238,13 @@ interface SessionSettings {
   readonly request: AssumeRequest
   readonly call: Call
   readonly origin: SessionPrincipal['origin']
+  readonly chained: boolean
   readonly tags: ReadonlyMap<string, string>
   readonly sourceIdentity: string | undefined
 }
 
-function sessionOf({ account, role, request, call, origin, tags, sourceIdentity }: SessionSettings): SessionPrincipal {
+function sessionOf(settings: SessionSettings): SessionPrincipal {
+  const { account, role, request, call, origin, chained, tags, sourceIdentity } = settings
   const { sessionName, policies, transitiveTagKeys } = request
   return {
     kind: 'session',
@@ -251,6 +254,7 @@ function sessionOf({ account, role, request, call, origin, tags, sourceIdentity 
     arn: `arn:${account.partition}:sts::${account.id}:assumed-role/${role.name}/${sessionName}`,
     userId: `${role.id}:${sessionName}`,
     origin,
+    chained,
     policies,
     sourceIdentity,
     tags,
