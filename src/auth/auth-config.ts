@@ -2,11 +2,11 @@ import type { LockoutSettings } from './login/lockout.ts'
 
 /** What the Auth Service needs of the configuration file. Every default of the file is set already. */
 export interface AuthConfig {
-  /** Fixed at the first start; a later change has no effect on a cluster that exists. Left out: made from the host name. */
+  /** Fixed at the first start; a later change has no effect on a cluster that exists. Left out: the host name. */
   readonly clusterName?: string
   /** `0.0.0.0` and 3025, for example; port 0 takes any free one. */
   readonly listen: { readonly host: string; readonly port: number }
-  /** Further names of this service, as `HOST` or `HOST:PORT`: they stand in its certificate. */
+  /** Where others reach this service, as `HOST` or `HOST:PORT`, the best one first. */
   readonly publicAddrs: readonly string[]
   /** Static tokens, as `ROLE1,ROLE2:VALUE`. A value that begins with `/` is a file with one value in each line. */
   readonly tokens: readonly string[]

@@ -7,7 +7,6 @@ import { openRecords } from './records.ts'
 
 const grantSchema = z.object({
   nodeName: z.string(),
-  roles: z.array(z.string()),
   method: z.string(),
   /** Masked when it is a secret. */
   tokenName: z.string(),
@@ -21,20 +20,21 @@ const grantSchema = z.object({
     })
     .optional(),
 })
-/** How a host became a member, and what it may serve. */
+/** How a host got a system role, and what it may serve with it. */
 export type HostGrant = z.infer<typeof grantSchema>
 
-/** What is known of each host that joined, by host id. It outlives the token. */
+/** What is known of each host that joined, by host id and system role. It outlives the token, not the certificate. */
 export interface HostGrants {
-  find(hostId: string): Promise<HostGrant | undefined>
-  put(hostId: string, grant: HostGrant): Promise<void>
+  find(hostId: string, role: SystemRole): Promise<HostGrant | undefined>
+  /** @param expires end of the certificate */
+  put(hostId: string, role: SystemRole, grant: HostGrant, expires: Date): Promise<void>
 }
 
 export function openHostGrants(backend: Backend): HostGrants {
   const records = openRecords(backend, 'hosts', grantSchema)
   return {
-    find: async (hostId) => (await records.find(hostId))?.value,
-    put: (hostId, grant) => records.put(hostId, grant),
+    find: async (hostId, role) => (await records.find(`${hostId}/${role}`))?.value,
+    put: (hostId, role, grant, expires) => records.put(`${hostId}/${role}`, grant, { expires }),
   }
 }
 

@@ -148,6 +148,7 @@ export function createResourceChanges(options: ResourceChangesOptions): Resource
       const resource = await store.find(kind, name)
       access.authorize(who, 'delete', kind, resource)
       if (!resource) throw new ResourceNotFound(kind, name)
+      checkOrigin(resource, false)
       if (isSingleton(kind)) return resetSingleton(who, resource)
       if (kind === 'user') return removeUser(who, resource)
       if (kind === 'role') await checkRoleUnused(who, name)
@@ -157,7 +158,6 @@ export function createResourceChanges(options: ResourceChangesOptions): Resource
 
   /** There is always one: removing it brings the defaults back. */
   async function resetSingleton(who: Identified, old: Resource): Promise<void> {
-    checkOrigin(old, false)
     const parse = findKind(old.kind)?.parse
     if (!parse) throw new Error(`no kind ${old.kind}`)
     const fresh = parse({ kind: old.kind, metadata: { name: old.metadata.name } })

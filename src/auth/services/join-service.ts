@@ -4,11 +4,11 @@ import type { ServiceImpl } from '@connectrpc/connect'
 import { actorFields } from '#auth/audit-trail.ts'
 import { checkName, fromDocument } from '#auth/documents.ts'
 import { announce } from '#auth/heartbeats.ts'
-import { checkServes } from '#auth/host-grants.ts'
+import { checkServes, type HostGrant } from '#auth/host-grants.ts'
 import type { AuthParts } from '#auth/parts.ts'
 import { maskTokenName } from '#auth/visibility.ts'
 import { issueHostCertificate, issueServedNameCertificate, type ServedName } from '#ca/issue-host.ts'
-import { AccessDenied, AccessError, Conflict, InvalidInput, LimitExceeded } from '#errors.ts'
+import { AccessDenied, AccessError, InvalidInput, LimitExceeded } from '#errors.ts'
 import type { JoinRequest, JoinService } from '#gen/access/v1/access_pb.ts'
 import type { HostIdentity, SystemRole } from '#identity/identity.ts'
 import { JoinRefused, type Verify } from '#join/method.ts'
@@ -26,7 +26,8 @@ const MAX_DOCUMENTS = 2000
 
 /** Join methods that are verified here. */
 const methods: ReadonlyMap<string, Verify> = new Map([['token', verifyToken]])
-const joinable: readonly SystemRole[] = ['App', 'Kube', 'Proxy', 'Discovery']
+/** System roles that a machine can join with. */
+export const joinable: readonly SystemRole[] = ['App', 'Kube', 'Proxy', 'Discovery']
 
 type Parts = Pick<AuthParts, 'clusterName' | 'store' | 'authorities' | 'access' | 'trail' | 'hosts' | 'clock'>
 
@@ -47,30 +48,35 @@ export function joinService(parts: Parts): ServiceImpl<typeof JoinService> {
       const caller = callerOf(context)
       parsePublicKey(request.publicKeyPem)
       const { token, role } = await verify(parts, caller, request)
-      const hostId = await chooseHostId(parts, caller, request.hostId)
-      await hosts.put(hostId, {
-        nodeName: checkNodeName(request.nodeName),
-        roles: [role],
-        method: request.method,
-        tokenName: visibleTokenName(request),
-        joined: clock().toISOString(),
-        ...(token.spec.serves && { serves: { ...token.spec.serves } as { names?: string[] } }),
-      })
+      const hostId = await chooseHostId(parts, caller, request.hostId, role)
       const identity: HostIdentity = {
         kind: 'host',
         hostId,
-        nodeName: request.nodeName,
+        nodeName: checkNodeName(request.nodeName),
         roles: [role],
         cluster: clusterName,
         expires: new Date(clock().getTime() + INSTANCE_TTL_MS),
       }
+      const grant = {
+        nodeName: identity.nodeName,
+        method: request.method,
+        tokenName: visibleTokenName(request),
+        joined: clock().toISOString(),
+        ...(token.spec.serves && { serves: copyOf(token.spec.serves) }),
+      }
+      await hosts.put(hostId, role, grant, identity.expires)
       const response = certify(identity, request.publicKeyPem)
       await trail.record('instance.join', { ...joinFields(caller, request), host_id: hostId, success: true })
       return response
     },
     async renew({ publicKeyPem }, context) {
       const { identity } = await access.member(context, ...joinable)
-      return certify({ ...identity, expires: new Date(clock().getTime() + INSTANCE_TTL_MS) }, publicKeyPem)
+      const expires = new Date(clock().getTime() + INSTANCE_TTL_MS)
+      for (const role of identity.roles) {
+        const grant = await hosts.find(identity.hostId, role)
+        if (grant) await hosts.put(identity.hostId, role, grant, expires)
+      }
+      return certify({ ...identity, expires }, publicKeyPem)
     },
     async issueServedName({ kind, name, publicKeyPem }, context) {
       const { identity } = await access.member(context, 'App', 'Kube', 'Proxy')
@@ -88,7 +94,7 @@ export function joinService(parts: Parts): ServiceImpl<typeof JoinService> {
       if (documents.length > MAX_DOCUMENTS) {
         throw new LimitExceeded(`more than ${MAX_DOCUMENTS} documents at once`, { hint: 'serve with more agents' })
       }
-      const grant = await hosts.find(identity.hostId)
+      const grant = await hosts.find(identity.hostId, 'App')
       await announce({ ...parts, identity, grant, documents: documents.map(fromDocument) })
       return {}
     },
@@ -126,17 +132,22 @@ function joinFields(caller: Caller, request: JoinRequest): Readonly<Record<strin
 const visibleTokenName = ({ method, token }: JoinRequest): string =>
   (method === 'token' ? maskTokenName(token) : token).slice(0, 512)
 
-/** A host id belongs to whoever had it first: with a token alone nobody becomes a host that exists. */
-async function chooseHostId({ hosts }: Parts, caller: Caller, asked: string): Promise<string> {
+/**
+ * The id that the machine asks for, unless it is another's: with a token alone nobody becomes a host that exists.
+ * A machine that lost its certificate gets a new id.
+ */
+async function chooseHostId({ hosts }: Parts, caller: Caller, asked: string, role: SystemRole): Promise<string> {
   if (asked === '') return randomUUID()
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(asked)) {
     throw new InvalidInput('a host id is a UUID in lower case', { hint: 'leave it out: one is given' })
   }
   const isOwn = caller.kind === 'member' && caller.identity.hostId === asked
-  if (isOwn || !(await hosts.find(asked))) return asked
-  throw new Conflict('this host id belongs to a member already', {
-    hint: 'join with the certificate of that member, or leave the host id out and get a new one',
-  })
+  return isOwn || !(await hosts.find(asked, role)) ? asked : randomUUID()
+}
+
+/** Records are plain data of their own. */
+function copyOf({ names, labels }: NonNullable<JoinToken['spec']['serves']>): NonNullable<HostGrant['serves']> {
+  return { ...(names && { names: [...names] }), ...(labels && { labels: { ...labels } }) }
 }
 
 function checkNodeName(name: string): string {
@@ -157,7 +168,7 @@ async function servedName(
     case 'app':
     case 'kube': {
       const role = kind === 'app' ? 'App' : 'Kube'
-      checkServes(await hosts.find(hostId), roles, { role, name: checkName(name) })
+      checkServes(await hosts.find(hostId, role), roles, { role, name: checkName(name) })
       const label = servedNameLabel(authorities.servedNameSecret, kind, name)
       return { serverName: serverName(kind, label, clusterName) }
     }
