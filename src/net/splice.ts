@@ -35,7 +35,7 @@ export function splice(a: Duplex, b: Duplex, { signal, idleMs }: SpliceOptions =
       settle(() => {
         for (const stream of [a, b]) {
           stream.on('error', () => {}) // a second failure of a stream that is given up says nothing new
-          stream.destroy()
+          stream.destroy(error instanceof Error ? error : undefined) // so that HTTP/2 sends a reset and not an end
         }
         reject(error)
       })
