@@ -98,14 +98,16 @@ function accountOf(arn: string): string | undefined {
   }
 }
 
+const noLabels: Labels = Object.freeze({})
+
 /** Static labels, overlaid with what the commands of dynamic labels last printed. */
 export function labelsOf({ metadata, spec }: App): Labels {
-  const fixed = metadata.labels ?? {}
+  const fixed = metadata.labels ?? noLabels
   if (spec.dynamic_labels === undefined) return fixed
   const dynamic = Object.entries(spec.dynamic_labels).flatMap(([key, { result }]) =>
     result === undefined ? [] : [[key, result] as const],
   )
-  return { ...fixed, ...Object.fromEntries(dynamic) }
+  return Object.freeze({ ...fixed, ...Object.fromEntries(dynamic) })
 }
 
 interface Principal {

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Labels } from './label-expression.ts'
-import { compileLabels, type Selector } from './labels.ts'
-import { patternCache } from './match.ts'
+import { compileLabels, createKeyTests, type Selector } from './labels.ts'
 
 const traits = { env: ['dev', 'qa'], key: ['env'], bad: ['^($'], star: ['*'] }
 
@@ -40,10 +39,20 @@ suite('label selectors', () => {
   ]
   for (const { selector, labels, matches, side = 'allow' } of rows) {
     test(`${JSON.stringify(selector)} ${matches ? 'matches' : 'does not match'} ${JSON.stringify(labels)} in ${side}`, () => {
-      assert.equal(compileLabels({ side, selector, traits, pattern: patternCache() })(labels), matches)
+      assert.equal(compileLabels({ side, selector, traits, tests: createKeyTests() })(labels), matches)
     })
   }
   test('no selector and no expression match nothing', () => {
-    assert.equal(compileLabels({ side: 'allow', traits, pattern: patternCache() })({}), false)
+    assert.equal(compileLabels({ side: 'allow', traits, tests: createKeyTests() })({}), false)
+  })
+  test('labels that were changed are looked at again, and frozen ones that are others too', () => {
+    const matches = compileLabels({ side: 'allow', selector: { a: ['x'] }, traits, tests: createKeyTests() })
+    const labels = { a: 'x' }
+    assert.equal(matches(labels), true)
+    labels.a = 'y'
+    assert.equal(matches(labels), false)
+    assert.equal(matches(Object.freeze({ a: 'x' })), true)
+    assert.equal(matches(Object.freeze({ a: 'y' })), false)
+    assert.equal(matches(labels), false)
   })
 })

@@ -3,7 +3,7 @@ import { AccessError } from '#errors.ts'
 import { expandTemplate, parseTemplate } from '#traits/template.ts'
 import type { Traits } from '#traits/traits.ts'
 import { compileLabelExpression, EvaluationFailure, type Labels } from './label-expression.ts'
-import type { Matcher } from './match.ts'
+import { type Matcher, patternCache } from './match.ts'
 
 /** Whether a resource with these labels is meant. */
 export type LabelMatcher = (labels: Labels) => boolean
@@ -18,7 +18,8 @@ export interface LabelCondition {
   readonly selector?: Selector | undefined
   readonly expression?: string | undefined
   readonly traits: Traits
-  readonly pattern: (pattern: string) => Matcher
+  /** Shared by the conditions of all roles of one identity. */
+  readonly tests: KeyTests
 }
 
 /** Compiles a condition once, with its templates filled in. Neither selector nor expression: nothing matches. */
@@ -36,30 +37,66 @@ export function compileLabels(condition: LabelCondition): LabelMatcher {
 const never: LabelMatcher = () => false
 const always: LabelMatcher = () => true
 
+function compileSelector(selector: Selector, { side, traits, tests }: LabelCondition): LabelMatcher {
+  const any = Object.hasOwn(selector, '*') ? selector['*'] : undefined
+  if (any?.length === 1 && any[0] === '*') return always
+  return guarded(side, () => {
+    const compiled = Object.entries(selector)
+      .map(([key, values]) =>
+        tests(
+          expansion(key, traits)[0] ?? '',
+          values.flatMap((value) => expansion(value, traits)),
+        ),
+      )
+      .sort((a, b) => a.cost - b.cost)
+      .map(({ matches }) => matches)
+    return (labels) => compiled.every((matches) => matches(labels))
+  })
+}
+
+/** What one key of a selector asks of labels. */
 interface KeyTest {
-  readonly key: string
-  readonly fits: Matcher
+  readonly matches: LabelMatcher
   /** Cheap tests go first: one that fails ends the matching. */
   readonly cost: number
 }
 
-function compileSelector(selector: Selector, { side, traits, pattern }: LabelCondition): LabelMatcher {
-  const any = Object.hasOwn(selector, '*') ? selector['*'] : undefined
-  if (any?.length === 1 && any[0] === '*') return always
-  return guarded(side, () => {
-    const tests = Object.entries(selector)
-      .map(([key, values]): KeyTest => {
-        const expanded = values.flatMap((value) => expansion(value, traits))
-        return { key: expansion(key, traits)[0] ?? '', fits: anyOf(expanded, pattern), cost: costOf(expanded) }
-      })
-      .sort((a, b) => a.cost - b.cost)
-    if (tests.some(({ key }) => key === '')) return never
-    return (labels) =>
-      tests.every(({ key, fits }) => {
-        const value = Object.hasOwn(labels, key) ? labels[key] : undefined
-        return value !== undefined && fits(value)
-      })
-  })
+/** Gives the test that a label has one of these values. @throws {InvalidRegexp} */
+export type KeyTests = (key: string, values: readonly string[]) => KeyTest
+
+/**
+ * Tests that the selectors of many roles share: each is compiled once, and asked once for each set of labels, however
+ * many selectors hold it. Only frozen labels are remembered, and only the last ones.
+ */
+export function createKeyTests(): KeyTests {
+  const pattern = patternCache()
+  const known = new Map<string, KeyTest>()
+  let current: Labels | undefined
+  let turn = 0
+  const create = (key: string, values: readonly string[]): KeyTest => {
+    const fits = anyOf(values, pattern)
+    let askedIn = -1
+    let answer = false
+    const matches: LabelMatcher = (labels) => {
+      if (labels !== current) {
+        turn++
+        current = Object.isFrozen(labels) ? labels : undefined
+      }
+      if (askedIn !== turn) {
+        askedIn = turn
+        const value = key !== '' && Object.hasOwn(labels, key) ? labels[key] : undefined
+        answer = value !== undefined && fits(value)
+      }
+      return answer
+    }
+    return { matches, cost: costOf(values) }
+  }
+  return (key, values) => {
+    const id = JSON.stringify([key, values])
+    const test = known.get(id) ?? create(key, values)
+    known.set(id, test)
+    return test
+  }
 }
 
 /** A template that comes to nothing gives no values: as a key it is the empty text, which is no label's name. */

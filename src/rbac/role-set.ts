@@ -7,8 +7,7 @@ import { type DeepReadonly, durationMs } from '#resources/schema.ts'
 import { expandTemplate, parseTemplate } from '#traits/template.ts'
 import type { Traits } from '#traits/traits.ts'
 import { implicitRole } from './implicit-role.ts'
-import { compileLabels, type LabelMatcher } from './labels.ts'
-import { type Matcher, patternCache } from './match.ts'
+import { compileLabels, createKeyTests, type KeyTests, type LabelMatcher } from './labels.ts'
 import { compileRules, type Rule } from './rules.ts'
 
 /** What `createRoleSet` gives: plain data and compiled matchers; nothing of it changes. */
@@ -74,27 +73,22 @@ const MAX_SESSION_TTL = '30h0m0s'
  * what the cluster consists of.
  */
 export function createRoleSet(roles: readonly Role[], traits: Traits, { userName = '' }: RoleSetOptions = {}): RoleSet {
-  const pattern = patternCache()
-  const compiled = roles.map((role) => compileRole(role, traits, pattern, false))
+  const tests = createKeyTests()
+  const compiled = roles.map((role) => compileRole(role, traits, tests, false))
   return {
-    roles: [...compiled, compileRole(implicitRole, traits, pattern, true)],
+    roles: [...compiled, compileRole(implicitRole, traits, tests, true)],
     names: roles.map(({ metadata }) => metadata.name),
     traits,
     userName,
   }
 }
 
-function compileRole(
-  role: Role,
-  traits: Traits,
-  pattern: (text: string) => Matcher,
-  isImplicit: boolean,
-): CompiledRole {
+function compileRole(role: Role, traits: Traits, tests: KeyTests, isImplicit: boolean): CompiledRole {
   const { spec, version, metadata } = role
   const isUnreadable = (role.unreadable?.length ?? 0) > 0
   // An upgrade of a v3 role's meaning is not ours to make: it opens all apps and clusters where it names none.
   const everything = version === 'v3' ? { app_labels: { '*': ['*'] }, kubernetes_labels: { '*': ['*'] } } : {}
-  const inNamespace = spec.allow.namespaces?.some((namespace) => pattern(namespace)('default')) ?? true
+  const inNamespace = spec.allow.namespaces?.some((namespace) => namespace === 'default' || namespace === '*') ?? true
   const allow = isUnreadable || !inNamespace ? {} : { ...everything, ...spec.allow }
   return {
     name: metadata.name,
@@ -102,8 +96,8 @@ function compileRole(
     isUnreadable,
     deniesAll: role.deniesAll === true,
     options: compileOptions(role, isImplicit),
-    allow: compileConditions(allow, { side: 'allow', traits, pattern }),
-    deny: compileConditions(spec.deny, { side: 'deny', traits, pattern }),
+    allow: compileConditions(allow, { side: 'allow', traits, tests }),
+    deny: compileConditions(spec.deny, { side: 'deny', traits, tests }),
   }
 }
 
@@ -124,7 +118,7 @@ function compileOptions({ spec: { options } }: Role, isImplicit: boolean): Compi
 interface Compiling {
   readonly side: 'allow' | 'deny'
   readonly traits: Traits
-  readonly pattern: (text: string) => Matcher
+  readonly tests: KeyTests
 }
 
 function compileConditions(conditions: DeepReadonly<RoleConditions>, compiling: Compiling): Conditions {
