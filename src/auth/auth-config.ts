@@ -1,4 +1,4 @@
-import type { LockoutSettings } from './login/lockout.ts'
+import type { LockoutSettings } from '#auth/login/lockout.ts'
 
 /** What the Auth Service needs of the configuration file. Every default of the file is set already. */
 export interface AuthConfig {

@@ -1,4 +1,5 @@
 import type { AuditLog } from '#audit/log.ts'
+import type { LocalUsers } from '#auth/login/local-users.ts'
 import type { Authorities } from '#ca/authorities.ts'
 import type { Clock } from '#clock.ts'
 import type { Log } from '#log.ts'
@@ -6,7 +7,6 @@ import type { ResourceStore } from '#storage/resource-store.ts'
 import type { Access } from './access.ts'
 import type { AuditTrail } from './audit-trail.ts'
 import type { HostGrants } from './host-grants.ts'
-import type { LocalUsers } from './login/local-users.ts'
 import type { RemovalLocks } from './removal-locks.ts'
 import type { ResourceChanges } from './resource-changes.ts'
 

@@ -1,3 +1,4 @@
+import type { LocalUsers } from '#auth/login/local-users.ts'
 import type { Clock } from '#clock.ts'
 import { Conflict } from '#errors.ts'
 import { findKind } from '#resources/kinds.ts'
@@ -8,7 +9,6 @@ import { ResourceChanged, ResourceExists, ResourceNotFound } from '#storage/reso
 import type { ResourceStore } from '#storage/resource-store.ts'
 import type { Access, Identified } from './access.ts'
 import { type AuditTrail, actorFields } from './audit-trail.ts'
-import type { LocalUsers } from './login/local-users.ts'
 import type { RemovalLocks } from './removal-locks.ts'
 import {
   checkDocument,

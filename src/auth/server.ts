@@ -4,6 +4,14 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { ConnectRouter } from '@connectrpc/connect'
 import { openSqliteAuditLog } from '#audit/log-sqlite.ts'
+import { openLocalUsers } from '#auth/login/local-users.ts'
+import { appService } from '#auth/services/app-service.ts'
+import { auditService } from '#auth/services/audit-service.ts'
+import { clusterService } from '#auth/services/cluster-service.ts'
+import { INSTANCE_TTL_MS, joinService } from '#auth/services/join-service.ts'
+import { loginService } from '#auth/services/login-service.ts'
+import { resourceService } from '#auth/services/resource-service.ts'
+import { userService } from '#auth/services/user-service.ts'
 import { openAuthorities } from '#ca/authorities.ts'
 import type { Clock } from '#clock.ts'
 import {
@@ -35,17 +43,9 @@ import {
   type LocalMember,
   writeAdminIdentity,
 } from './local-identity.ts'
-import { openLocalUsers } from './login/local-users.ts'
 import type { AuthParts } from './parts.ts'
 import { createRemovalLocks } from './removal-locks.ts'
 import { createResourceChanges } from './resource-changes.ts'
-import { appService } from './services/app-service.ts'
-import { auditService } from './services/audit-service.ts'
-import { clusterService } from './services/cluster-service.ts'
-import { INSTANCE_TTL_MS, joinService } from './services/join-service.ts'
-import { loginService } from './services/login-service.ts'
-import { resourceService } from './services/resource-service.ts'
-import { userService } from './services/user-service.ts'
 
 export interface AuthOptions {
   readonly config: AuthConfig
