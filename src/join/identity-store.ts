@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { InvalidInput } from '#errors.ts'
 import type { SystemRole } from '#identity/identity.ts'
 import type { MemberIdentity } from './join.ts'
-import { lockDirectory } from './process-lock.ts'
+import { isLockLeftover, lockDirectory } from './process-lock.ts'
 
 /**
  * Where a machine keeps who it is: `DATA_DIR/proc`, for its owner alone, one file for each role that it joined with.
@@ -144,6 +144,6 @@ async function writeDurably(directory: string, path: string, text: string): Prom
 /** What a process that was killed has left; nobody else writes here. */
 async function removeHalfWritten(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
-    if (name.endsWith(TEMPORARY) || /^lock\.(new|old)\./.test(name)) await rm(join(directory, name), { force: true })
+    if (name.endsWith(TEMPORARY) || isLockLeftover(name)) await rm(join(directory, name), { force: true })
   }
 }

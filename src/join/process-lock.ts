@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { link, open, rename, rm } from 'node:fs/promises'
+import { open, readdir, rename, rm } from 'node:fs/promises'
 import net from 'node:net'
 import { join } from 'node:path'
 import { AccessError } from '#errors.ts'
@@ -18,8 +18,15 @@ export class DirectoryInUse extends AccessError {
 
 /**
  * Takes a directory for this process until it is disposed or the process ends, in whatever way.
- * The lock is a listening socket under the name `lock`: the kernel closes it with its process, so a lock that nobody
- * answers is a leftover, also between containers that share the directory and know nothing of each other's process ids.
+ *
+ * Each process that wants it listens on a socket `lock-RANDOM` in it. The kernel closes a socket with its process, so one
+ * that refuses connections is a leftover, also between containers that know nothing of each other's process ids.
+ *
+ * - candidate: its socket is there; it looks at all others. One with a smaller name that lives, or that holds the
+ *   directory, leads to refused. For one with a greater name, which may not have seen this one, it waits until that one
+ *   holds or is refused. When nobody is left, this leads to holding.
+ * - holding: tells `held` to whoever connects.
+ * - refused: its socket is gone.
  *
  * @throws {DirectoryInUse}
  */
@@ -27,34 +34,29 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
   await using stack = new AsyncDisposableStack()
   const handle = stack.use(await open(directory, 'r'))
   const at = (name: string): string => socketPath(directory, name, handle.fd)
-  const lock = join(directory, 'lock')
-
-  const own = uniqueName('new')
-  const server = net.createServer((socket) => socket.destroy())
-  server.unref()
-  server.listen(at(own))
-  await once(server, 'listening')
-  stack.defer(() => new Promise<void>((closed) => server.close(() => closed())))
-  stack.defer(() => rm(join(directory, own), { force: true }))
-
-  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    // A link appears under its name at once and only where there is none: of two that try, one wins.
-    if (await succeeds(link(join(directory, own), lock), 'EEXIST')) {
-      await rm(join(directory, own))
-      stack.defer(() => rm(lock, { force: true }))
-      return stack.move()
-    }
-    if (await answers(at('lock'))) throw new DirectoryInUse(directory)
-    await removeLeftover(directory, at)
+  const candidate = stack.use(await becomeCandidate(directory, at))
+  for (const name of await readdir(directory)) {
+    if (!name.startsWith(PREFIX) || name === candidate.name) continue
+    const answer = await ask(at(name), name > candidate.name)
+    if (answer === 'held' || (answer === 'alive' && name < candidate.name)) throw new DirectoryInUse(directory)
+    if (answer === 'dead') await rm(join(directory, name), { force: true })
   }
-  throw new DirectoryInUse(directory)
+  candidate.hold()
+  return stack.move()
 }
 
-const MAX_ATTEMPTS = 10
-/** Of the 104 to 108 bytes that `sun_path` has, with room for the longest of our names. */
-const MAX_SOCKET_PATH = 80
+/** Whether a file of the directory is one of ours that came to nothing; only its holder may remove it. */
+export function isLockLeftover(name: string): boolean {
+  return name.startsWith(UNFINISHED_PREFIX)
+}
 
-const uniqueName = (purpose: string): string => `lock.${purpose}.${randomBytes(4).toString('hex')}`
+const PREFIX = 'lock-'
+const UNFINISHED_PREFIX = '.lock-'
+const HELD = 'held'
+/** A process that is stopped accepts and does not answer: it still has the directory. */
+const ANSWER_MS = 5_000
+/** Of the 104 to 108 bytes that `sun_path` has, with room for the longest of our names. */
+const MAX_SOCKET_PATH = 100
 
 /** A long path is shortened by way of the open directory, which Linux shows under a short name. */
 function socketPath(directory: string, name: string, fd: number): string {
@@ -62,35 +64,62 @@ function socketPath(directory: string, name: string, fd: number): string {
   return Buffer.byteLength(path) <= MAX_SOCKET_PATH ? path : `/proc/self/fd/${fd}/${name}`
 }
 
-/** Moves the lock away before it looks again: another process may have put a live one there in between. */
-async function removeLeftover(directory: string, at: (name: string) => string): Promise<void> {
-  const moved = uniqueName('old')
-  const movedPath = join(directory, moved)
-  if (!(await succeeds(rename(join(directory, 'lock'), movedPath), 'ENOENT'))) return
-  if (await answers(at(moved))) await succeeds(link(movedPath, join(directory, 'lock')), 'EEXIST')
-  await rm(movedPath, { force: true })
+interface Candidate extends AsyncDisposable {
+  readonly name: string
+  hold(): void
 }
 
-/** Whether a process listens on the socket. */
-async function answers(path: string): Promise<boolean> {
+async function becomeCandidate(directory: string, at: (name: string) => string): Promise<Candidate> {
+  const random = randomBytes(8).toString('hex')
+  const [name, unfinished] = [PREFIX + random, UNFINISHED_PREFIX + random]
+  let isHolding = false
+  const asking = new Set<net.Socket>()
+  const server = net.createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('close', () => asking.delete(socket))
+    asking.add(socket)
+    if (isHolding) socket.end(HELD)
+  })
+  server.unref()
+  server.listen(at(unfinished))
+  await once(server, 'listening')
+  // Under its name it listens from the start: whoever finds it silent may remove it.
+  await rename(join(directory, unfinished), join(directory, name)).catch((error: unknown) => {
+    server.close()
+    // Only who holds the directory removes unfinished sockets.
+    throw isCode(error, 'ENOENT') ? new DirectoryInUse(directory) : error
+  })
+  return {
+    name,
+    hold() {
+      isHolding = true
+      for (const socket of asking) socket.end(HELD)
+    },
+    async [Symbol.asyncDispose]() {
+      await rm(join(directory, name), { force: true })
+      for (const socket of asking) socket.destroy()
+      await new Promise<void>((closed) => server.close(() => closed()))
+    },
+  }
+}
+
+/** `gone` gave up while it was asked. Whatever is not surely dead counts as alive. */
+async function ask(path: string, mayWait: boolean): Promise<'dead' | 'alive' | 'held' | 'gone'> {
   const socket = net.connect(path)
   try {
     await once(socket, 'connect')
-    return true
-  } catch {
-    return false
+    if (!mayWait) return 'alive'
+    socket.setTimeout(ANSWER_MS, () => socket.destroy(new Error('no answer')))
+    for await (const chunk of socket) return String(chunk) === HELD ? 'held' : 'alive'
+    return 'gone'
+  } catch (error) {
+    if (isCode(error, 'ECONNREFUSED')) return 'dead'
+    return isCode(error, 'ENOENT') || isCode(error, 'ECONNRESET') ? 'gone' : 'held'
   } finally {
     socket.destroy()
   }
 }
 
-/** `false` for the one failure that is expected. */
-async function succeeds(work: Promise<unknown>, expected: 'EEXIST' | 'ENOENT'): Promise<boolean> {
-  try {
-    await work
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === expected) return false
-    throw error
-  }
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
 }
