@@ -231,7 +231,7 @@ class LiveCache implements ResourceCache {
     const document: unknown = JSON.parse(json)
     const { kind, name } = refOf(document)
     try {
-      const resource = findKind(kind)?.parse(document)
+      const resource = findKind(kind)?.read(document)
       return { kind, name, entry: { json, resource } }
     } catch (error) {
       this.#options.log.error('cannot read a resource of the cluster', { kind, name, error })

@@ -1,4 +1,4 @@
-import { findKind } from '#resources/kinds.ts'
+import { findKind, type KindDefinition } from '#resources/kinds.ts'
 import type { Resource } from '#resources/resource.ts'
 import type { Backend, Item } from './backend.ts'
 import { RevisionCompacted, RevisionConflict } from './backend-errors.ts'
@@ -177,7 +177,7 @@ function parseKey(key: string): { kind: string; name: string } {
 
 function encode(resource: Resource): { key: string; value: Uint8Array; expires?: Date } {
   const { revision: _, ...metadata } = resource.metadata
-  const checked = parse(resource.kind, { ...resource, metadata })
+  const checked = definitionOf(resource.kind).parse({ ...resource, metadata })
   const { expires } = checked.metadata
   return {
     key: keyOf(checked.kind, checked.metadata.name),
@@ -192,17 +192,17 @@ const decoded = new WeakMap<Uint8Array, Resource>()
 function decode<R extends Resource>(kind: string, { value, revision }: Item): R {
   let resource = decoded.get(value)
   if (resource === undefined) {
-    const parsed = parse(kind, JSON.parse(Buffer.from(value).toString()))
+    const parsed = definitionOf(kind).read(JSON.parse(Buffer.from(value).toString()))
     resource = Object.freeze({ ...parsed, metadata: Object.freeze({ ...parsed.metadata, revision }) })
     decoded.set(value, resource)
   }
   return resource as R // the parser of this kind made it
 }
 
-function parse(kind: string, document: unknown): Resource {
+function definitionOf(kind: string): KindDefinition {
   const definition = findKind(kind)
   if (definition === undefined) throw new Error(`no resource kind "${kind}"`)
-  return definition.parse(document)
+  return definition
 }
 
 function revisionOf({ kind, metadata }: Resource): string {

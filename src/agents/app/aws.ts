@@ -1,0 +1,381 @@
+/**
+ * The signing proxy for AWS: takes a request that was signed with placeholders, decides nothing more about it, signs it
+ * with the credentials of the role in the caller's certificate, and streams it to AWS and the answer back.
+ */
+import { Readable } from 'node:stream'
+import type { AuditEvent } from '#audit/event.ts'
+import { type Intent, type Spool, SpoolFull } from '#audit/spool.ts'
+import { awsErrorDocument, protocolOf } from '#aws/error-document.ts'
+import { type AwsOperation, decodeOperation, isMutating } from '#aws/operation.ts'
+import { roleSessionName } from '#aws/session-name.ts'
+import { createSigningKeys, dropHeaders, type SigningKeys, signRequest } from '#aws/sigv4.ts'
+import { encodeChunks, encodedLength, type Trailer } from '#aws/sigv4-chunks.ts'
+import type { RoleCredentials } from '#aws/sts-client.ts'
+import { AccessError } from '#errors.ts'
+import type { Log } from '#log.ts'
+import type { Egress } from '#net/egress.ts'
+import { ClientGone, type ForwardSummary, forwardHttp } from '#net/forward-http.ts'
+import { filterHeaders, rawHeader } from '#net/raw-headers.ts'
+import type { App } from '#resources/app.ts'
+import { httpStatus, type Refusal, RefusedWhileServing } from './admit.ts'
+import { mayAskForCredentials, refuseCredentialCall } from './aws-credential-calls.ts'
+import { type CallFacts, type CallOutcome, chunkEvent, type EventSource, requestEvent } from './aws-event.ts'
+import { type AwsRequest, parseAwsRequest } from './aws-request.ts'
+import type { AdmittedCall, AppCall, AppHandler } from './server.ts'
+import { createSessionChunks, type SessionChunks } from './session-chunks.ts'
+
+export interface AwsHandlerOptions {
+  readonly credentials: RoleCredentials
+  readonly egress: Pick<Egress, 'agent'>
+  readonly spool: Pick<Spool, 'emit' | 'intend'>
+  readonly source: EventSource
+  readonly log: Log
+  /** With a full spool, calls that change something are always refused; reading ones only if this is set. */
+  readonly refuseReadsUnrecorded?: boolean
+}
+
+/** Opens the handler; its parts stay their owners'. */
+export function createAwsHandler(options: AwsHandlerOptions): AppHandler {
+  const { spool, source } = options
+  const parts: Parts = {
+    ...options,
+    chunks: createSessionChunks({ audit: spool, clock: source.clock }),
+    signingKeys: createSigningKeys(),
+  }
+  return {
+    serve: (call) => new AwsExchange(call, call.app, parts).serve(call),
+    refuse: (call, refusal, app) => new AwsExchange(call, app, parts).refuse(refusal),
+  }
+}
+
+interface Parts extends AwsHandlerOptions {
+  readonly chunks: SessionChunks
+  readonly signingKeys: SigningKeys
+}
+
+/** Bodies by which the operation is recognised are read up to this size; larger ones count as "may change something". */
+const MAX_FORM_BYTES = 256 * 1024
+
+/** One request from its head to its one audit event. */
+class AwsExchange {
+  readonly #call: AppCall
+  readonly #app: App | undefined
+  readonly #parts: Parts
+  readonly #began = performance.now()
+  #aws: AwsRequest | undefined
+  #operation: AwsOperation | undefined
+  #chunkId: string | undefined
+  #intent: Intent | undefined
+  #isRecorded = false
+  #status: number | undefined
+  #awsRequestId: string | undefined
+
+  constructor(call: AppCall, app: App | undefined, parts: Parts) {
+    this.#call = call
+    this.#app = app
+    this.#parts = parts
+  }
+
+  async serve(call: AdmittedCall): Promise<void> {
+    try {
+      const { method = 'GET', url = '/', rawHeaders } = call.request
+      const aws = parseAwsRequest({ method, url, rawHeaders })
+      this.#aws = aws
+      const form = await this.#readForm(aws)
+      this.#operation = operationOf(aws, form)
+      const refusal = refuseCredentialCall(aws, form)
+      if (refusal !== undefined) return await this.refuse(refusal)
+      await this.#announce(call)
+      await this.#forward(call, aws, form)
+    } catch (error) {
+      await this.#fail(error)
+    }
+  }
+
+  async refuse(refusal: Refusal): Promise<void> {
+    const { message, hint, reason, code, detail } = refusal
+    const status = httpStatus(code)
+    await this.#recordAnyway({ decision: 'denied', reason, message, status_code: status })
+    this.#log('refused a call', { reason, message, detail })
+    this.#answer(status, awsCode(refusal, this.#protocol()), `${message}; ${hint}`)
+  }
+
+  /** What has to be on disk before the call is made. */
+  async #announce(call: AdmittedCall): Promise<void> {
+    const { spool, chunks, source } = this.#parts
+    const mayChange = this.#operation === undefined || isMutating(this.#operation)
+    try {
+      const { sessionId } = call.route
+      this.#chunkId = await chunks.current(sessionId, (id) => chunkEvent(call, call.app, source, id))
+    } catch (error) {
+      if (mayChange || !this.#mayGoUnrecorded(error)) throw error
+    }
+    if (mayChange) this.#intent = await spool.intend(this.#event({ decision: 'allowed' }))
+  }
+
+  async #forward(call: AdmittedCall, aws: AwsRequest, form: Buffer | undefined): Promise<void> {
+    const { signal, request, response } = call
+    const { credentials, egress } = this.#parts
+    const role = await credentials.get(roleRequest(call, aws))
+    signal.throwIfAborted()
+    const { headers, body } = this.#sign(aws, { request, form, role })
+    await forwardHttp({
+      request,
+      response,
+      target: {
+        host: aws.endpoint.host,
+        servername: aws.endpoint.host,
+        port: 443,
+        agent: egress.agent,
+        path: aws.query === '' ? aws.path : `${aws.path}?${aws.query}`,
+      },
+      headers,
+      body,
+      signal,
+      onResponse: (answer) => {
+        this.#status = answer.statusCode
+        this.#awsRequestId =
+          rawHeader(answer.rawHeaders, 'x-amzn-requestid') ?? rawHeader(answer.rawHeaders, 'x-amz-request-id')
+        // What our own parts say to each other must not come from outside.
+        return filterHeaders(answer.rawHeaders, (name) => !name.startsWith('x-teleport-'))
+      },
+      beforeEnd: (summary) => this.#record(outcomeOf(summary)),
+    })
+    if ((this.#status ?? 0) >= 400) this.#log('AWS answered with an error', { status: this.#status })
+  }
+
+  #sign(
+    aws: AwsRequest,
+    {
+      request,
+      form,
+      role,
+    }: {
+      request: AdmittedCall['request']
+      form: Buffer | undefined
+      role: Parameters<typeof signRequest>[0]['credentials']
+    },
+  ): { headers: readonly string[]; body: Readable | undefined } {
+    const { source, signingKeys } = this.#parts
+    const { scope, payloadHash, signedHeaders, trailerNames } = aws
+    const isChunked = aws.payloadMode !== 'whole'
+    const sign = (headers: readonly string[]): ReturnType<typeof signRequest> =>
+      signRequest({
+        request: { ...aws, headers },
+        credentials: role,
+        region: scope.region,
+        service: scope.service,
+        at: source.clock(),
+        payloadHash,
+        signedHeaders,
+        signingKeys,
+      })
+    if (!isChunked) {
+      const hasBody =
+        rawHeader(request.rawHeaders, 'content-length') !== undefined || isTransferEncoded(request.rawHeaders)
+      const body = form !== undefined ? Readable.from([form], { objectMode: false }) : hasBody ? request : undefined
+      // The body is here already: waiting for leave to send it would wait for nothing, unless the client signed that.
+      const isWaiting = form !== undefined && !signedHeaders.includes('expect')
+      return { headers: sign(isWaiting ? dropHeaders(aws.headers, new Set(['expect'])) : aws.headers).headers, body }
+    }
+    const length = encodedLength(decodedLength(aws), trailerNames === undefined ? {} : { trailerNames })
+    const framed = dropHeaders(aws.headers, new Set(['content-length']))
+    const signed = sign(length === undefined ? framed : [...framed, 'Content-Length', String(length)])
+    const trailers = trailerNames === undefined ? {} : { trailers: () => trailersOf(request.rawTrailers, trailerNames) }
+    return { headers: signed.headers, body: Readable.from(encodeChunks(request, { seed: signed.seed, ...trailers })) }
+  }
+
+  /** Reads a body that says what the request asks for. Undefined: there is none, or it does not matter. */
+  async #readForm(aws: AwsRequest): Promise<Buffer | undefined> {
+    const { request, response } = this.#call
+    const isForm = /^application\/x-www-form-urlencoded\b/i.test(rawHeader(aws.headers, 'content-type') ?? '')
+    const mustRead = mayAskForCredentials(aws)
+    if (aws.payloadMode !== 'whole' || !(isForm || mustRead)) return undefined
+    const length = Number(
+      rawHeader(request.rawHeaders, 'content-length') ?? (isTransferEncoded(request.rawHeaders) ? Number.NaN : 0),
+    )
+    if (length === 0) return undefined
+    if (!(length <= MAX_FORM_BYTES)) {
+      if (!mustRead) return undefined
+      throw new RefusedWhileServing({
+        allowed: false,
+        code: 'invalid',
+        reason: 'body-too-large',
+        message: `a request to STS of more than ${MAX_FORM_BYTES} bytes, or of unknown length, is not let through`,
+        hint: 'send it with a Content-Length',
+      })
+    }
+    if (rawHeader(aws.headers, 'expect') !== undefined) response.writeContinue()
+    const pieces: Buffer[] = []
+    for await (const piece of request) pieces.push(piece)
+    return Buffer.concat(pieces)
+  }
+
+  /** Answers for what went wrong, as far as that is still possible, and records it. */
+  async #fail(error: unknown): Promise<void> {
+    const { response, signal } = this.#call
+    const reason: unknown = signal.aborted ? signal.reason : error
+    const refusal = reason instanceof RefusedWhileServing ? reason.refusal : undefined
+    const outcome = refusal !== undefined ? 'cut' : reason instanceof ClientGone ? 'client-gone' : 'failed'
+    const hasBegun = response.headersSent
+    const { code, message, hint } =
+      reason instanceof AccessError
+        ? reason
+        : { code: 'unavailable' as const, message: 'the call failed at the agent', hint: 'try again' }
+    const status = hasBegun ? this.#status : httpStatus(code)
+    await this.#recordAnyway({
+      decision: refusal === undefined && code !== 'invalid' ? 'allowed' : 'denied',
+      reason: refusal?.reason ?? code,
+      message,
+      ...(status === undefined ? {} : { status_code: status }),
+      outcome,
+    })
+    this.#log('a call failed', { error: reason, outcome })
+    if (hasBegun || response.destroyed) response.destroy()
+    else this.#answer(status ?? 503, awsCode(refusal ?? { code, reason: '' }, this.#protocol()), `${message}; ${hint}`)
+  }
+
+  async #record(outcome: CallOutcome): Promise<void> {
+    if (this.#isRecorded) return
+    this.#isRecorded = true
+    const event = this.#event({
+      duration_ms: Math.round(performance.now() - this.#began),
+      ...(this.#awsRequestId === undefined ? {} : { aws_request_id: this.#awsRequestId }),
+      ...outcome,
+    })
+    if (this.#intent !== undefined) return this.#intent.complete(event)
+    try {
+      await this.#parts.spool.emit(event)
+    } catch (error) {
+      if (!this.#mayGoUnrecorded(error)) throw error
+      this.#log('a reading call is not in the audit log', { error })
+    }
+  }
+
+  /** For calls that are over or refused: they are answered also when they cannot be recorded. */
+  async #recordAnyway(outcome: CallOutcome): Promise<void> {
+    await this.#record(outcome).catch((error: unknown) => this.#log('a call is not in the audit log', { error }))
+  }
+
+  #mayGoUnrecorded(error: unknown): boolean {
+    return error instanceof SpoolFull && this.#parts.refuseReadsUnrecorded !== true
+  }
+
+  #event(outcome: CallOutcome): AuditEvent {
+    const facts: CallFacts = {
+      app: this.#app,
+      aws: this.#aws,
+      operation: this.#operation,
+      ...(this.#chunkId === undefined ? {} : { chunkId: this.#chunkId }),
+    }
+    return requestEvent(this.#call, facts, outcome, this.#parts.source)
+  }
+
+  #protocol(): ReturnType<typeof protocolOf> {
+    const { request } = this.#call
+    const service = this.#aws?.scope.service ?? guessService(request.rawHeaders)
+    return protocolOf(service, request.rawHeaders, this.#aws?.query ?? '')
+  }
+
+  #answer(status: number, code: string, message: string): void {
+    const { request, response, requestId } = this.#call
+    if (response.headersSent || response.destroyed) return
+    const { headers, body } = awsErrorDocument({ protocol: this.#protocol(), code, message, requestId })
+    // A body that nobody will read is let run out; the connection is not used again.
+    response.writeHead(status, [...headers, ...(request.complete ? [] : ['Connection', 'close'])])
+    response.end(body)
+    request.resume()
+  }
+
+  #log(message: string, fields: Readonly<Record<string, unknown>>): void {
+    const { identity, requestId } = this.#call
+    const operation = this.#operation && `${this.#operation.service}:${this.#operation.operation}`
+    this.#parts.log.warn(message, {
+      request_id: requestId,
+      user: identity.name,
+      app: this.#app?.metadata.name,
+      host: this.#aws?.endpoint.host,
+      operation,
+      ...(this.#awsRequestId === undefined ? {} : { aws_request_id: this.#awsRequestId }),
+      ...fields,
+    })
+  }
+}
+
+function operationOf(aws: AwsRequest, form: Buffer | undefined): AwsOperation {
+  return decodeOperation({
+    service: aws.scope.service,
+    region: aws.scope.region,
+    host: aws.endpoint.host,
+    method: aws.method,
+    path: aws.path,
+    query: aws.query,
+    headers: aws.headers,
+    ...(form === undefined ? {} : { body: form }),
+  })
+}
+
+function roleRequest(
+  { app, identity, route }: AdmittedCall,
+  { scope }: AwsRequest,
+): Parameters<RoleCredentials['get']>[0] {
+  const externalId = app.spec.aws?.external_id
+  return {
+    app: app.metadata.name,
+    user: identity.name,
+    roleArn: route.awsRoleArn ?? '', // `admit` has seen that there is one
+    sessionName: roleSessionName(identity.name),
+    region: scope.region,
+    ...(externalId === undefined ? {} : { externalId }),
+  }
+}
+
+const outcomeOf = ({ status, requestBytes, responseBytes }: ForwardSummary): CallOutcome => ({
+  decision: 'allowed',
+  status_code: status,
+  request_bytes: requestBytes,
+  response_bytes: responseBytes,
+})
+
+const isTransferEncoded = (headers: readonly string[]): boolean => rawHeader(headers, 'transfer-encoding') !== undefined
+
+function decodedLength(aws: AwsRequest): number {
+  const text = rawHeader(aws.headers, 'x-amz-decoded-content-length') ?? ''
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw new RefusedWhileServing({
+    allowed: false,
+    code: 'invalid',
+    reason: 'length-missing',
+    message: 'a body of signed chunks needs X-Amz-Decoded-Content-Length',
+    hint: 'send the length of the content in that header',
+  })
+}
+
+/** Those that were announced, in that order: nothing else goes into the signed trailer. */
+function trailersOf(raw: readonly string[], names: readonly string[]): readonly Trailer[] {
+  return names.map((name) => [name, rawHeader(raw, name) ?? ''] as const)
+}
+
+/** For refusals of requests that could not be read: the service in the credential scope, if there is one. */
+function guessService(headers: readonly string[]): string {
+  return (
+    /Credential=[^/]*\/\d{8}\/[^/]*\/([^/]*)\/aws4_request/.exec(rawHeader(headers, 'authorization') ?? '')?.[1] ?? ''
+  )
+}
+
+/** The word by which AWS clients know the kind of failure. */
+function awsCode({ code, reason }: Pick<Refusal, 'code' | 'reason'>, protocol: ReturnType<typeof protocolOf>): string {
+  if (reason === 'expired') return 'ExpiredToken'
+  switch (code) {
+    case 'denied':
+    case 'unauthenticated':
+      return /json|cbor/.test(protocol) ? 'AccessDeniedException' : 'AccessDenied'
+    case 'exhausted':
+    case 'unavailable':
+      return 'ServiceUnavailable'
+    case 'not-found':
+      return 'NotFound'
+    default:
+      return 'InvalidRequest'
+  }
+}
