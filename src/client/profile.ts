@@ -140,7 +140,7 @@ async function readKeys(text: string | undefined): Promise<Readonly<Record<strin
   if (text === undefined) return undefined
   const { parse } = await import('yaml')
   try {
-    const value: unknown = parse(text, { maxAliasCount: 0 })
+    const value: unknown = parse(text, { maxAliasCount: 0, logLevel: 'error' })
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
     return Object.fromEntries(Object.entries(value))
   } catch {

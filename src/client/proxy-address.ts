@@ -23,7 +23,12 @@ export function parseProxyAddress(text: string): ProxyAddress {
   const [, bracketed, name, portText] = /^(?:\[([^\]]+)\]|([^:/?#@\s]+))(?::(\d{1,5}))?$/.exec(bare) ?? []
   const host = (bracketed ?? name ?? (isIPv6(bare) ? bare : '')).toLowerCase()
   const port = portText === undefined ? DEFAULT_PROXY_PORT : Number(portText)
-  if (!(HOST.test(host) || isIPv6(host)) || host.includes('..') || port < 1 || port > 65_535) {
+  if (
+    !(bracketed === undefined ? HOST.test(host) || isIPv6(host) : isIPv6(host)) ||
+    host.includes('..') ||
+    port < 1 ||
+    port > 65_535
+  ) {
     throw new InvalidInput(`${JSON.stringify(text.slice(0, 128))} is not the address of a proxy`, {
       hint: 'write host or host:port, such as access.example.com:443',
     })

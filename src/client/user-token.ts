@@ -7,7 +7,7 @@ import { fieldsOf, type WebClient } from './web-client.ts'
 export interface UserTokenFacts {
   readonly user: string
   /** A second factor to enrol; the same for every call with one token. */
-  readonly totp?: { readonly secret: string; readonly uri: string }
+  readonly totp?: { readonly secret: string; readonly uri: string; readonly isRequired: boolean }
 }
 
 /** Reads what a token of an invite or a reset is for. @throws {NotFound} when it is used up or over */
@@ -19,8 +19,8 @@ export async function readUserToken(web: WebClient, token: string): Promise<User
       hint: `check that the URL leads to a ${product.name} proxy`,
     })
   }
-  const hasTotp = typeof secret === 'string' && secret !== '' && typeof uri === 'string' && isRequired !== false
-  return { user, ...(hasTotp ? { totp: { secret, uri } } : {}) }
+  if (typeof secret !== 'string' || secret === '' || typeof uri !== 'string') return { user }
+  return { user, totp: { secret, uri, isRequired: isRequired !== false } }
 }
 
 /** What a person chose. */

@@ -187,7 +187,6 @@ async function exchange(
     createConnection: () => socket,
     method,
     path,
-    agent: false,
     signal: signal === undefined ? limit : AbortSignal.any([signal, limit]),
     headers: {
       host: formatProxyAddress(proxy),

@@ -30,12 +30,16 @@ export async function askNewPassword(prompt: Prompt, user: string): Promise<Secr
 
 /** Asks for six digits; spaces, as authenticator apps show them, are dropped. @throws {InvalidInput} for anything else */
 export async function askCode(prompt: Prompt, question = 'Enter your OTP token:'): Promise<string> {
+  const code = await askOptionalCode(prompt, question)
+  if (code === undefined) throw notACode()
+  return code
+}
+
+/** As `askCode`; an empty answer gives `undefined`. */
+export async function askOptionalCode(prompt: Prompt, question: string): Promise<string | undefined> {
   const code = (await prompt.secret(question)).reveal().replace(/\s/g, '')
-  if (!/^\d{6}$/.test(code)) {
-    throw new InvalidInput('that is not a one-time code', {
-      hint: 'type the six digits that your authenticator app shows',
-    })
-  }
+  if (code === '') return undefined
+  if (!/^\d{6}$/.test(code)) throw notACode()
   return code
 }
 
@@ -50,4 +54,10 @@ export async function showTotpSecret(
     output.write(`${await qrcode.toString(uri, { type: 'utf8', margin: 1 })}\n`)
   }
   output.write(`  Secret: ${secret}\n  URL:    ${uri}\n\n`)
+}
+
+function notACode(): InvalidInput {
+  return new InvalidInput('that is not a one-time code', {
+    hint: 'type the six digits that your authenticator app shows',
+  })
 }

@@ -2,7 +2,6 @@ import { createClient } from '@connectrpc/connect'
 import { Command } from 'commander'
 import { addExamples } from '#cli/command.ts'
 import { formatJson, formatTable, formatYaml, parseFormat } from '#cli/output.ts'
-import { InvalidInput } from '#errors.ts'
 import { ClusterService } from '#gen/access/v1/access_pb.ts'
 import type { AuthMember } from '#resources/member.ts'
 import { connectToAuth } from '#tctl/connect.ts'
@@ -25,14 +24,9 @@ function exportCommand(deps: TctlDeps): Command {
     .option('--type <type>', types.join(', '))
     .option('--keys', 'print its private keys instead: they can make any identity of the cluster')
     .action(async ({ type, keys }: { type?: string; keys?: boolean }, self: Command) => {
-      if (type === undefined) {
-        throw new InvalidInput('there are no SSH authorities here, which is what is exported without --type', {
-          hint: `add --type: ${types.join(', ')}`,
-        })
-      }
       await using connection = await connectToAuth(deps, self)
       const { pem, der } = await createClient(ClusterService, connection.rpc.transport).exportAuthorities({
-        type,
+        type: type ?? '',
         withKeys: keys === true,
       })
       deps.terminal.stdout.write(der.length > 0 ? der : pem)

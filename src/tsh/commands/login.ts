@@ -20,7 +20,7 @@ interface LoginOptions extends GlobalOptions {
 export function loginCommand(deps: TshDeps): Command {
   const command = new Command('login')
     .description('log in to a cluster, or show the login that is there')
-    .argument('[cluster]', 'get a new certificate with your present roles, without a password')
+    .argument('[cluster]', 'your cluster: renew the certificate without a password, until no later than before')
     .option('--proxy <address>', 'address of the proxy: host or host:port')
     .option('--user <name>', 'name of the user')
     .option('--ttl <minutes>', 'how long the login lasts', parseMinutes)

@@ -9,7 +9,7 @@ import { createWebClient, type WebTrust } from '#client/web-client.ts'
 import { type GlobalOptions, openEgress } from '#tsh/cluster-session.ts'
 import type { TshDeps } from '#tsh/deps.ts'
 import { trustOf, warnOfNoCheck } from '#tsh/log-in.ts'
-import { askCode, askNewPassword, showTotpSecret } from '#tsh/new-secrets.ts'
+import { askCode, askNewPassword, askOptionalCode, showTotpSecret } from '#tsh/new-secrets.ts'
 
 interface SignupOptions extends GlobalOptions {
   readonly caPin?: string
@@ -61,7 +61,9 @@ async function signUp(deps: TshDeps, text: string, options: SignupOptions): Prom
   let code: string | undefined
   if (found.totp !== undefined) {
     await showTotpSecret(deps.terminal.stdout, found.totp)
-    code = await askCode(prompt, 'Enter the code that the app shows:')
+    code = found.totp.isRequired
+      ? await askCode(prompt, 'Enter the code that the app shows:')
+      : await askOptionalCode(prompt, 'Enter the code that the app shows, or nothing to go without:')
   }
   await redeemUserToken(web, { token, password, code, deviceName: options.deviceName })
   const again = [
