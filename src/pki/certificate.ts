@@ -1,21 +1,8 @@
 /** X.509 version 3 certificates (RFC 5280): build and sign one, read one. */
 import { createHash, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
 import { InvalidInput } from '#errors.ts'
-import {
-  bitString,
-  contextTag,
-  type DerNode,
-  expectTag,
-  InvalidDer,
-  integer,
-  readBitString,
-  readDer,
-  readSmallInteger,
-  readTime,
-  sequence,
-  tags,
-  time,
-} from './der.ts'
+import { bitString, contextTag, type DerNode, InvalidDer, integer, readDer, sequence, tags, time } from './der.ts'
+import { expectTag, readBitString, readSmallInteger, readTime } from './der-value.ts'
 import {
   decodeExtensions,
   type ExtendedKeyUsage,
@@ -247,12 +234,11 @@ function extensionsOf(optional: readonly DerNode[]): DerNode | undefined {
   return last.children[0]
 }
 
+/** Zero is read: old roots have it. A negative number is not (RFC 5280 section 4.1.2.2). */
 function readSerial(node: DerNode | undefined): string {
   const { contents } = expectTag(node, tags.integer, 'the serial number')
-  const digits = contents[0] === 0 ? contents.subarray(1) : contents
-  if ((contents[0] ?? 0) >= 0x80 || digits.length === 0 || digits.length > 20) {
-    throw invalid('the serial number is not between 1 and 20 bytes and positive')
-  }
+  const digits = contents[0] === 0 && contents.length > 1 ? contents.subarray(1) : contents
+  if ((contents[0] ?? 0) >= 0x80 || digits.length > 20) throw invalid('the serial number is negative or too long')
   return digits.toString('hex')
 }
 

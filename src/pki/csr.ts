@@ -2,20 +2,8 @@
 import type { KeyObject } from 'node:crypto'
 import { InvalidInput } from '#errors.ts'
 import { type Name, pemOf } from './certificate.ts'
-import {
-  bitString,
-  contextTag,
-  expectTag,
-  integer,
-  objectIdentifier,
-  readBitString,
-  readDer,
-  readObjectIdentifier,
-  readSmallInteger,
-  sequence,
-  set,
-  tags,
-} from './der.ts'
+import { bitString, contextTag, integer, objectIdentifier, readDer, sequence, set, tags } from './der.ts'
+import { expectTag, readBitString, readObjectIdentifier, readSmallInteger } from './der-value.ts'
 import { type AlternativeNames, decodeExtensions, encodeRequestedExtensions } from './extension.ts'
 import { type KeyPair, parsePublicKeyDer, spkiDer } from './key.ts'
 import { decodeName, encodeName } from './name.ts'

@@ -4,18 +4,15 @@ import {
   contextTag,
   type DerNode,
   element,
-  expectTag,
   InvalidDer,
   integer,
   objectIdentifier,
   octetString,
-  readBoolean,
   readDer,
-  readObjectIdentifier,
-  readSmallInteger,
   sequence,
   tags,
 } from './der.ts'
+import { expectTag, readBoolean, readObjectIdentifier, readSmallInteger } from './der-value.ts'
 import { addressBytes, addressText } from './name.ts'
 
 /** Bits of KeyUsage in their order (RFC 5280 section 4.2.1.3). */

@@ -1,19 +1,8 @@
 /** Distinguished names (RFC 5280 section 4.1.2.4) and host names and addresses as SANs hold them. */
 import { isIP, isIPv4 } from 'node:net'
 import type { Name } from './certificate.ts'
-import {
-  type DerNode,
-  expectTag,
-  InvalidDer,
-  objectIdentifier,
-  printableString,
-  readObjectIdentifier,
-  readText,
-  sequence,
-  set,
-  tags,
-  utf8String,
-} from './der.ts'
+import { type DerNode, InvalidDer, objectIdentifier, printableString, sequence, set, tags, utf8String } from './der.ts'
+import { expectTag, readObjectIdentifier, readText } from './der-value.ts'
 
 /** DER Name: one attribute to each RelativeDistinguishedName, in the given order; UTF8String except for the country. */
 export function encodeName(name: Name): Buffer {

@@ -1,15 +1,7 @@
 /** Signature algorithms of certificates and requests: identifiers of RFC 5758, RFC 4055 and RFC 8410. */
 import { type KeyObject, sign, verify } from 'node:crypto'
-import {
-  type DerNode,
-  expectTag,
-  InvalidDer,
-  nullValue,
-  objectIdentifier,
-  readObjectIdentifier,
-  sequence,
-  tags,
-} from './der.ts'
+import { type DerNode, InvalidDer, nullValue, objectIdentifier, sequence, tags } from './der.ts'
+import { expectTag, readObjectIdentifier } from './der-value.ts'
 import { keyTypeOf } from './key.ts'
 
 /** DER AlgorithmIdentifier of what `signBytes` makes with this key. @throws {InvalidKey} */
