@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { isSessionManagerHost, parseAwsHost } from './endpoint.ts'
+import { coversAwsHost, isSessionManagerHost, parseAwsHost } from './endpoint.ts'
 
 suite('hosts of AWS', () => {
   for (const [host, partition, service, region, prefix] of [
@@ -70,6 +70,25 @@ suite('hosts of AWS', () => {
     assert.equal(isSessionManagerHost('ssm.us-east-1.amazonaws.com'), false)
     assert.equal(isSessionManagerHost('ssmmessages.example.com'), false)
   })
+
+  for (const [domain, answer] of [
+    ['*', true],
+    ['com', true],
+    ['.amazonaws.com', true],
+    ['*.amazonaws.com', true],
+    ['us-east-1.amazonaws.com', true],
+    ['s3.amazonaws.com', true],
+    ['api.aws', true],
+    ['ssmmessages.us-east-1.amazonaws.com', false],
+    ['elb.amazonaws.com', false],
+    ['aws.amazon.com', false],
+    ['example.com', false],
+    ['169.254.169.254', false],
+    ['localhost', false],
+  ] as const) {
+    test(`${domain} ${answer ? 'covers' : 'does not cover'} an API of AWS`, () =>
+      assert.equal(coversAwsHost(domain), answer))
+  }
 
   test('any text is a host of AWS or not, and then ends in one of its suffixes', () => {
     fc.assert(

@@ -48,6 +48,17 @@ export function isSessionManagerHost(host: string): boolean {
   return endpoint?.service === 'ssmmessages' || endpoint?.service === 'ec2messages'
 }
 
+/**
+ * Would a list entry that names a domain (`amazonaws.com`, `.us-east-1.amazonaws.com`, `com`, `s3.amazonaws.com`) cover the
+ * host of an AWS API? Message channels of Session Manager and hosts that customers run are none.
+ */
+export function coversAwsHost(domain: string): boolean {
+  const name = domain.toLowerCase().replace(/^\*?\./, '')
+  if (name === '' || name === '*') return true
+  if (SUFFIXES.some(([suffix]) => suffix === name || suffix.endsWith(`.${name}`))) return true
+  return parseAwsHost(name) !== undefined && !isSessionManagerHost(name)
+}
+
 /** Longest first, so that `amazonaws.com.cn` is not looked for after a shorter one. */
 const SUFFIXES: readonly (readonly [suffix: string, partition: string])[] = (
   [

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { addExamples } from '#cli/command.ts'
-import { ExitWith } from '#cli/usage-error.ts'
+import { ExitWith, UsageError } from '#cli/usage-error.ts'
 import { NotFound } from '#errors.ts'
 import { childEnvironment } from '#local-proxy/aws-environment.ts'
 import { openAwsApp, openAwsProxy } from '#tsh/aws-proxy.ts'
@@ -22,9 +22,15 @@ export function awsCommand(deps: TshDeps): Command {
     .argument('[arguments...]', 'arguments of the AWS CLI; options of tsh stand before them')
     .option('--app <name>', 'AWS app to use, when you are logged in to several')
     .option('--exec <program>', 'program to run instead of the AWS CLI', 'aws')
+    .addOption(new Option('-e, --endpoint-url', 'no longer supported').hideHelp())
     .passThroughOptions()
     .allowUnknownOption()
     .action(async (args: string[], options: AwsOptions, self: Command) => {
+      if (options.endpointUrl === true) {
+        throw new UsageError('--endpoint-url is no longer supported, use HTTPS proxy instead (default mode)', {
+          hint: 'leave it out; for the option of the AWS CLI, write it behind its command: tsh aws s3 ls --endpoint-url URL',
+        })
+      }
       await using session = await openClusterSession(deps, self)
       const app = await openAwsApp(deps, session, options.app)
       await using proxy = await openAwsProxy(deps, session, { apps: [app] })
