@@ -58,6 +58,16 @@ function commandsOfTsh(deps: TshDeps, program: Command): readonly LazyCommand[] 
     },
     { names: ['mfa'], load: async () => (await import('./commands/mfa.ts')).mfaCommand(deps) },
     { names: ['apps', 'app'], load: async () => (await import('./commands/apps.ts')).appsCommand(deps) },
+    {
+      names: ['aws'],
+      handlesInterrupt: true,
+      load: async () => (await import('./commands/aws.ts')).awsCommand(deps),
+    },
+    {
+      names: ['proxy'],
+      handlesInterrupt: true,
+      load: async () => (await import('./commands/proxy.ts')).proxyCommand(deps),
+    },
     { names: ['version'], load: async () => (await import('#cli/version-command.ts')).versionCommand(deps) },
     {
       names: ['completion'],
