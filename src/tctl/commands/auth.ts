@@ -29,11 +29,16 @@ function exportCommand(deps: TctlDeps): Command {
         type: type ?? '',
         withKeys: keys === true,
       })
-      deps.terminal.stdout.write(der.length > 0 ? der : pem)
+      deps.terminal.stdout.write(isBinary(type) ? der : pem)
     })
   return addExamples(command, [
     { command: 'tctl auth export --type=tls-spiffe > spiffe.pem', says: 'for the trust anchor of IAM Roles Anywhere' },
   ])
+}
+
+/** Types whose form is DER; all others are PEM. */
+function isBinary(type = ''): boolean {
+  return type.endsWith('-der') || type === 'windows'
 }
 
 function lsCommand(deps: TctlDeps): Command {

@@ -173,7 +173,7 @@ async function checkRoles(resources: Resources, roles: readonly string[]): Promi
 
 /** What `tctl users add` and `reset` print: the sentence, the URL, and whom it must reach. */
 export function tokenText(said: string, { url }: Pick<UserToken, 'url'>): string {
-  const host = URL.parse(url)?.host ?? 'the host in it'
+  const [, host = url] = /^https:\/\/([^/]+)/.exec(url) ?? [] // without a proxy it holds a placeholder
   return `${said}\n${url}\n\nNOTE: Make sure ${host} points at a Teleport proxy which users can access.\n`
 }
 
