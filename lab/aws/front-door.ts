@@ -12,6 +12,7 @@ import { type Endpoint, findEndpoint } from './endpoint.ts'
 import { errorDocument, hostId } from './error-document.ts'
 import type { Faults } from './faults.ts'
 import { payloadModeOf } from './payload-mode.ts'
+import { parseForm } from './percent.ts'
 import { headerValues, parseClaim, sha256, verifyClaim, type WireRequest } from './signature.ts'
 import { SignatureProblem, toAwsError } from './signature-problem.ts'
 import { unknownService } from './unknown-service.ts'
@@ -184,11 +185,11 @@ function authenticate(settings: FrontDoorSettings, call: Omit<Call, 'caller'>, p
   }
 }
 
-/** S3 states its hash or mode in a header; a presigned request without one is unsigned. */
+/** S3 states its hash or mode in a header, a presigned request in its query; without one that is unsigned. */
 function streamedPayloadHash(request: WireRequest, form: 'header' | 'query'): string {
   const [hash] = headerValues(request, 'x-amz-content-sha256')
   if (hash !== undefined) return hash
-  if (form === 'query') return 'UNSIGNED-PAYLOAD'
+  if (form === 'query') return parseForm(request.query).get('X-Amz-Content-Sha256') ?? 'UNSIGNED-PAYLOAD'
   throw new AwsError('InvalidRequest', 400, 'Missing required header for this request: x-amz-content-sha256')
 }
 
