@@ -109,13 +109,16 @@ export function resetWhenCut(stream: http2.Http2Stream): void {
   const destroy = stream.destroy.bind(stream)
   let isOurs = false
   stream.destroy = (error) => {
+    if (isOurs || stream.closed || (stream.writableEnded && stream.readableEnded)) return destroy(error)
     isOurs = true
-    if (!stream.closed && !(stream.writableEnded && stream.readableEnded)) {
-      stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR)
-    }
-    return destroy(error)
+    stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR)
+    setImmediate(() => destroy(error)) // Node drops the reset if the stream is destroyed in the same turn
+    return stream
   }
   stream.once('aborted', () => {
-    if (!isOurs) destroy(new Error('the other end of the tunnel cut the stream'))
+    // On the next tick, because `close` says so too, before it has sent its reset.
+    process.nextTick(() => {
+      if (!isOurs) destroy(new Error('the other end of the tunnel cut the stream'))
+    })
   })
 }
