@@ -93,11 +93,6 @@ export async function openAuthorities({
   }
 }
 
-/** Pin of one host authority certificate, PEM: `sha256:` and the lower-case hex of the SHA-256 over its public key. */
-export function caPin(certificatePem: string): string {
-  return `sha256:${spkiSha256(parseCertificate(certificatePem).publicKey).toString('hex')}`
-}
-
 /** Certificates and keys of one authority as they are stored. */
 export interface Authority {
   readonly certificates: readonly string[]
@@ -111,6 +106,11 @@ export interface Authority {
 
 const VALIDITY_YEARS = 10
 const SERVED_NAME_SECRET_BYTES = 32
+
+/** Pin of one host authority certificate, PEM: `sha256:` and the lower-case hex of the SHA-256 over its public key. */
+function caPin(certificatePem: string): string {
+  return `sha256:${spkiSha256(parseCertificate(certificatePem).publicKey).toString('hex')}`
+}
 
 async function createOrRead(store: ResourceStore, authority: CertAuthority): Promise<CertAuthority> {
   try {

@@ -13,9 +13,6 @@ export interface Evidence {
   readonly token: string
 }
 
-/** The machine's half: gathers evidence. */
-export type Attest = () => Promise<Evidence>
-
 /** A claim to membership as it arrives at Auth: nothing in it is true yet. */
 export interface JoinAttempt {
   readonly method: string
@@ -27,7 +24,7 @@ export interface JoinAttempt {
 /** Auth's half: checks the evidence against the token that it names. @throws {JoinRefused} */
 export type Verify = (attempt: JoinAttempt, context: VerifyContext) => Promise<VerifiedJoin>
 
-export interface VerifyContext {
+interface VerifyContext {
   readonly findToken: (name: string) => Promise<JoinToken | undefined>
   readonly now: Date
 }

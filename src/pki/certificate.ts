@@ -163,12 +163,6 @@ export function pemOf(der: Buffer, label = 'CERTIFICATE'): string {
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
 }
 
-/** Key identifier: the leftmost 160 bits of the SHA-256 of the public key's bits (RFC 7093 section 2, method 1). */
-export function keyIdentifier(spki: Buffer): Buffer {
-  const bits = readBitString(readDer(spki).children[1], 'the public key')
-  return createHash('sha256').update(bits).digest().subarray(0, 20)
-}
-
 // ----------------------------------------------------------------------------------------------- private
 
 const VERSION_3 = contextTag(0, integer(2))
@@ -203,6 +197,12 @@ function issuerFacts({ name, privateKey, certificatePem }: CertificateRequest['i
   }
   factsOfIssuers.set(privateKey, facts)
   return facts
+}
+
+/** Key identifier: the leftmost 160 bits of the SHA-256 of the public key's bits (RFC 7093 section 2, method 1). */
+function keyIdentifier(spki: Buffer): Buffer {
+  const bits = readBitString(readDer(spki).children[1], 'the public key')
+  return createHash('sha256').update(bits).digest().subarray(0, 20)
 }
 
 function checkRequest(request: CertificateRequest): void {

@@ -159,7 +159,7 @@ export interface DerNode {
 }
 
 /** No certificate or request of this system comes near it. */
-export const MAX_DER_BYTES = 256 * 1024
+const MAX_DER_BYTES = 256 * 1024
 const MAX_DEPTH = 24
 const MAX_NODES = 20_000
 

@@ -16,7 +16,7 @@ import { expectTag, readBoolean, readObjectIdentifier, readSmallInteger } from '
 import { addressBytes, addressText } from './name.ts'
 
 /** Bits of KeyUsage in their order (RFC 5280 section 4.2.1.3). */
-export const keyUsages = [
+const keyUsages = [
   'digitalSignature',
   'contentCommitment',
   'keyEncipherment',
