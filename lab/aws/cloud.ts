@@ -62,8 +62,8 @@ export interface AwsLab extends AsyncDisposable {
   account(id?: string, partition?: Partition): Account
   /** Variables for a program: the way in, and who it is. Without an identity: the administrator of the account. */
   environment(identity?: LabIdentity): Record<string, string>
-  /** A new long-term key of a user of the lab's own account. */
-  createAccessKey(user: string): AccessKey
+  /** A new long-term key of a user, of the lab's own account unless said otherwise. */
+  createAccessKey(user: string, account?: Account): AccessKey
   /** In the lab's own account and region, unless said otherwise. */
   createBucket(name: string, options?: { region?: string; account?: Account }): Bucket
   /** Puts an object without asking anybody. */
@@ -149,7 +149,7 @@ export async function startAwsLab(options: AwsLabOptions = {}): Promise<AwsLab> 
     account: (id = accountId, inPartition = partition) => accounts.account(id, inPartition),
     environment: (identity = {}) =>
       environmentFor({ identity, egressUrl: egress.url, caFile, region, account, keys, adminKey, instance, clock }),
-    createAccessKey: (user) => keys.createForUser(account, account.user(user)),
+    createAccessKey: (user, owner = account) => keys.createForUser(owner, owner.user(user)),
     createBucket,
     putObject: (bucket, key, content) => store.putBytes(bucket, key, Buffer.from(content), clock()),
     addInstance: (settings = {}) => addInstance(networkOf(accountId, region), { ...settings, now: clock() }),
