@@ -19,18 +19,18 @@ export interface AppView {
   readonly resource: unknown
 }
 
-/** Reads an app from an answer of the cluster. */
-export function viewApp({ app, awsRoleArns, azureIdentities }: VisibleApp): AppView {
+/** Reads an app from an answer of the cluster. Without a public address of its own it is reached as `NAME.PROXY_HOST`. */
+export function viewApp({ app, awsRoleArns, azureIdentities }: VisibleApp, proxyHost: string): AppView {
   const resource: unknown = JSON.parse(app?.json ?? '{}')
   const metadata = fieldsOf(fieldsOf(resource).metadata)
   const spec = fieldsOf(fieldsOf(resource).spec)
-  const uri = textOf(spec.uri)
+  const [uri, name] = [textOf(spec.uri), textOf(metadata.name)]
   return {
-    name: textOf(metadata.name),
+    name,
     description: textOf(metadata.description),
     labels: Object.fromEntries(Object.entries(fieldsOf(metadata.labels)).map(([key, value]) => [key, textOf(value)])),
     uri,
-    publicAddr: textOf(spec.public_addr),
+    publicAddr: textOf(spec.public_addr) || `${name}.${proxyHost}`,
     cloud: textOf(spec.cloud),
     protocol: uri.startsWith('tcp://') ? 'TCP' : 'HTTP',
     awsRoleArns,

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test'
 import { UsageError } from '#cli/usage-error.ts'
 import { InvalidInput, NotFound } from '#errors.ts'
 import { chooseAwsApp, chosenCredentials, noticeText } from './aws-proxy.ts'
-import { runChild } from './commands/aws.ts'
+import { offlineWarning, runChild } from './commands/aws.ts'
 import { parsePort } from './commands/proxy.ts'
 
 const aws = (app: string) => ({ app, awsRoleArn: 'arn:aws:iam::123456789012:role/Reader' })
@@ -62,6 +62,16 @@ test('keys from the environment are taken as a pair or not at all', () => {
 test('what an agent says is one line that cannot steer the terminal', () => {
   assert.equal(noticeText({ kind: 'error', app: 'a', text: 'no\u001b[31m' }), 'ERROR: a: no\\x1b[31m')
   assert.equal(noticeText({ kind: 'info', text: 'lowered' }), 'INFO: lowered')
+})
+
+test('what is only signed and never sent comes with a warning', () => {
+  assert.match(
+    offlineWarning('aws', ['s3', 'presign', 's3://b/k'])[0] ?? '',
+    /^this URL is signed with placeholder keys/,
+  )
+  assert.equal(offlineWarning('/usr/bin/aws', ['--debug', 'eks', 'get-token', '--cluster-name', 'c']).length, 1)
+  assert.deepEqual(offlineWarning('aws', ['s3', 'ls']), [])
+  assert.deepEqual(offlineWarning('terraform', ['s3', 'presign']), [])
 })
 
 test('a port is a number of five digits at most', () => {

@@ -161,23 +161,34 @@ function localApp(
   { app, privateKeyPem, paths }: AppLogin,
   chosen: PlaceholderCredentials | undefined,
 ): LocalProxyApp {
+  let renewal: Promise<AppLogin> | undefined
+  // Many connections may be opened at once: one of them renews, the others wait for it.
+  const current = (): Promise<AppLogin> => {
+    const soon = new Date(deps.clock().getTime() + RENEW_EARLY_MS)
+    renewal ??= validAppLogin(login, () => connection, { app, now: soon }).finally(() => {
+      renewal = undefined
+    })
+    return renewal
+  }
   return {
     name: app,
     privateKeyPem,
     caFile: paths.localCa,
     ...(chosen === undefined ? {} : { credentials: chosen }),
     async dial(signal) {
-      const current = await validAppLogin(login, () => connection, { app, now: deps.clock() })
+      const valid = await current()
       const socket = await dialApp({
         proxyAddr: login.profile.proxy,
         egress,
-        serverName: current.route.serverName,
-        certificate: current.certificatePem,
-        key: current.privateKeyPem,
+        serverName: valid.route.serverName,
+        certificate: valid.certificatePem,
+        key: valid.privateKeyPem,
         hostAuthorities: login.hostAuthorities,
         signal,
       })
-      return { socket, expires: current.expires }
+      return { socket, expires: valid.expires }
     },
   }
 }
+
+const RENEW_EARLY_MS = 60_000

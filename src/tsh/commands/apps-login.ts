@@ -59,7 +59,7 @@ async function logIntoApp(
       hint: 'if it should be there, ask for a role whose app_labels match it, then run "tsh logout" and log in again',
     })
   }
-  const app = viewApp(visible)
+  const app = viewApp(visible, login.profile.proxy.host)
   if (options.targetPort !== undefined) {
     throw new UsageError(
       `cannot specify target port ${options.targetPort} because app ${JSON.stringify(name)} does not provide access to multiple ports`,

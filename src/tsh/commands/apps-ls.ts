@@ -70,7 +70,7 @@ async function validLogins(deps: TshDeps): Promise<readonly Login[]> {
 async function listApps(deps: TshDeps, { login, filter }: { login: Login; filter: AppFilter }): Promise<ClusterApps> {
   await using session = await connectSession(deps, login)
   const answer = await createClient(AppService, session.connection.transport).listApps({})
-  const apps = answer.apps.map(viewApp).filter((app) => matchesApp(app, filter))
+  const apps = answer.apps.map((app) => viewApp(app, login.profile.proxy.host)).filter((app) => matchesApp(app, filter))
   const open = (await listAppLogins(login)).filter((found) => isAppLoginValid(found, deps.clock()))
   return {
     proxy: formatProxyAddress(login.profile.proxy),

@@ -39,7 +39,8 @@ export function awsCommand(deps: TshDeps): Command {
         caFile: proxy.caFile,
         credentials: proxy.credentialsOf(app.app),
       })
-      for (const warning of warnings) deps.terminal.stderr.write(`WARNING: ${warning}\n`)
+      for (const warning of [...warnings, ...offlineWarning(options.exec, args)])
+        deps.terminal.stderr.write(`WARNING: ${warning}\n`)
       const exitCode = await runChild(options.exec, args, env)
       if (exitCode !== 0) throw new ExitWith(exitCode)
     })
@@ -48,6 +49,28 @@ export function awsCommand(deps: TshDeps): Command {
     { command: 'tsh aws --app awsconsole ec2 describe-instances', says: 'with one of several apps' },
     { command: 'tsh aws --exec terraform plan', says: 'another program that speaks to AWS' },
   ])
+}
+
+/**
+ * Some commands of the AWS CLI only sign and call nobody. What they sign with placeholders is signed anew when it comes
+ * back through us, and worth nothing elsewhere.
+ */
+export function offlineWarning(program: string, args: readonly string[]): readonly string[] {
+  if (!/(^|[/\\])aws(\.exe)?$/.test(program)) return []
+  const [service, operation] = args.filter((word) => !word.startsWith('-'))
+  const what = OFFLINE[`${service} ${operation}`]
+  return what === undefined
+    ? []
+    : [`${what} is signed with placeholder keys: it works through "tsh aws" and "tsh proxy aws", and nowhere else`]
+}
+
+const OFFLINE: Readonly<Record<string, string>> = {
+  's3 presign': 'this URL',
+  'eks get-token': 'this token',
+  'rds generate-db-auth-token': 'this token',
+  'dsql generate-db-connect-auth-token': 'this token',
+  'dsql generate-db-connect-admin-auth-token': 'this token',
+  'codecommit credential-helper': 'this password',
 }
 
 /**
