@@ -13,7 +13,6 @@ import { maskTokenName } from './visibility.ts'
 export const originLabel = `${product.labelPrefix}origin`
 /** Labels that only the cluster itself sets: they say what a lock or a user is for. */
 const internalLabels = [removalLabel, 'teleport.internal/bot']
-export const implicitRole = 'default-implicit-role'
 
 /** What people write. Everything else is announced by members or made by the cluster. */
 const writable = [
@@ -61,9 +60,6 @@ export function checkDocument(resource: Resource, old: Resource | undefined): vo
     throw new InvalidInput(`the label "${originLabel}: config-file" is set by the cluster alone`, {
       hint: 'leave it out',
     })
-  }
-  if (kind === 'role' && metadata.name === implicitRole) {
-    throw new InvalidInput(`the role "${implicitRole}" is built in`, { hint: 'choose another name' })
   }
   if (kind === 'user' && metadata.name.startsWith('bot-')) {
     throw new InvalidInput('names of users that begin with "bot-" belong to bots', {
