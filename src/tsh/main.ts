@@ -48,25 +48,25 @@ export async function runTsh({ argv, env, terminal, clock, userHome, signal }: T
 
 function commandsOfTsh(deps: TshDeps, program: Command): readonly LazyCommand[] {
   return [
-    { names: ['login'], load: async () => (await import('./commands/login.ts')).loginCommand(deps) },
-    { names: ['logout'], load: async () => (await import('./commands/logout.ts')).logoutCommand(deps) },
-    { names: ['status'], load: async () => (await import('./commands/status.ts')).statusCommand(deps) },
-    { names: ['signup'], load: async () => (await import('./commands/signup.ts')).signupCommand(deps) },
+    { names: ['login'], load: async () => (await import('#tsh/commands/login.ts')).loginCommand(deps) },
+    { names: ['logout'], load: async () => (await import('#tsh/commands/logout.ts')).logoutCommand(deps) },
+    { names: ['status'], load: async () => (await import('#tsh/commands/status.ts')).statusCommand(deps) },
+    { names: ['signup'], load: async () => (await import('#tsh/commands/signup.ts')).signupCommand(deps) },
     {
       names: ['password', 'change-password', 'passwd'],
-      load: async () => (await import('./commands/password.ts')).passwordCommand(deps),
+      load: async () => (await import('#tsh/commands/password.ts')).passwordCommand(deps),
     },
-    { names: ['mfa'], load: async () => (await import('./commands/mfa.ts')).mfaCommand(deps) },
-    { names: ['apps', 'app'], load: async () => (await import('./commands/apps.ts')).appsCommand(deps) },
+    { names: ['mfa'], load: async () => (await import('#tsh/commands/mfa.ts')).mfaCommand(deps) },
+    { names: ['apps', 'app'], load: async () => (await import('#tsh/commands/apps.ts')).appsCommand(deps) },
     {
       names: ['aws'],
       handlesInterrupt: true,
-      load: async () => (await import('./commands/aws.ts')).awsCommand(deps),
+      load: async () => (await import('#tsh/commands/aws.ts')).awsCommand(deps),
     },
     {
       names: ['proxy'],
       handlesInterrupt: true,
-      load: async () => (await import('./commands/proxy.ts')).proxyCommand(deps),
+      load: async () => (await import('#tsh/commands/proxy.ts')).proxyCommand(deps),
     },
     { names: ['version'], load: async () => (await import('#cli/version-command.ts')).versionCommand(deps) },
     {

@@ -375,30 +375,3 @@ suite('tsh logout', () => {
     assert.deepEqual([code, stderr], [1, 'ERROR: Not logged in.\nhint: run "tsh login --proxy=HOST --user=NAME"\n'])
   })
 })
-
-suite('what tsh says to whoever types something else', () => {
-  test('login without a proxy', async () => {
-    const { code, stderr } = await run('login')
-    assert.deepEqual(
-      [code, stderr],
-      [2, 'ERROR: no proxy is named\nhint: add --proxy=HOST, the public address of your cluster\n'],
-    )
-  })
-  test('login at an address where nothing answers', async () => {
-    const { code, stderr } = await run('login --proxy=127.0.0.1:1 --user=alice')
-    assert.equal(code, 1)
-    assert.match(stderr, /^ERROR: cannot connect to 127\.0\.0\.1:1: ECONNREFUSED\nhint: /)
-  })
-  for (const url of [
-    'alice',
-    'http://proxy/web/invite/0123456789',
-    'https://proxy/web/login',
-    'https://proxy/web/invite/a/b',
-  ]) {
-    test(`signup ${url}`, async () => {
-      const { code, stderr } = await run(['signup', url])
-      assert.equal(code, 2)
-      assert.match(stderr, /this is not the URL of an invite or a reset/)
-    })
-  }
-})

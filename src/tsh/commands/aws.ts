@@ -57,8 +57,8 @@ export function awsCommand(deps: TshDeps): Command {
  */
 export function offlineWarning(program: string, args: readonly string[]): readonly string[] {
   if (!/(^|[/\\])aws(\.exe)?$/.test(program)) return []
-  const [service, operation] = args.filter((word) => !word.startsWith('-'))
-  const what = OFFLINE[`${service} ${operation}`]
+  const words = args.filter((word) => !word.startsWith('-'))
+  const what = words.map((word, index) => OFFLINE[`${word} ${words[index + 1]}`]).find((each) => each !== undefined)
   return what === undefined
     ? []
     : [`${what} is signed with placeholder keys: it works through "tsh aws" and "tsh proxy aws", and nowhere else`]
