@@ -6,7 +6,7 @@ import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
-import { type IdentityStore, IdentityUnreadable, openIdentityStore } from './identity-store.ts'
+import { type IdentityStore, IdentityUnreadable, openIdentityStore, UnusableDataDirectory } from './identity-store.ts'
 import type { MemberIdentity } from './join.ts'
 import { DirectoryInUse } from './process-lock.ts'
 
@@ -73,6 +73,16 @@ test('directory and files are for their owner alone, whatever they were before',
   assert.equal((await stat(store.directory)).mode & 0o777, 0o700)
   assert.equal((await stat(join(store.directory, 'app.json'))).mode & 0o777, 0o600)
   assert.equal((await stat(join(store.directory, 'host-id'))).mode & 0o777, 0o600)
+})
+
+test('a data directory that cannot be made is an error that names it and says what to set', async () => {
+  await using directory = await temporaryDirectory()
+  const file = join(directory.path, 'file')
+  await writeFile(file, '')
+  await assert.rejects(
+    openIdentityStore(file),
+    (error) => error instanceof UnusableDataDirectory && error.message.includes(file) && /data_dir/.test(error.hint),
+  )
 })
 
 suite('one process has the directory', () => {

@@ -32,14 +32,25 @@ export class IdentityUnreadable extends InvalidInput {
   }
 }
 
+/** The data directory cannot be made, or is not ours to write. */
+export class UnusableDataDirectory extends InvalidInput {
+  constructor(directory: string, cause: unknown) {
+    const code = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+    super(`the directory ${directory} cannot be used${code}`, {
+      hint: 'set teleport.data_dir to a directory on a local disk that belongs to the user of this process',
+      cause,
+    })
+  }
+}
+
 /**
  * Opens the store, and takes it for this process.
  * @throws {DirectoryInUse} if another process has it
+ * @throws {UnusableDataDirectory}
  */
 export async function openIdentityStore(dataDir: string): Promise<IdentityStore> {
   const directory = join(dataDir, 'proc')
-  await mkdir(directory, { recursive: true, mode: 0o700 })
-  await chmod(directory, 0o700) // it may have been there, with other rights
+  await makePrivate(directory)
   await using stack = new AsyncDisposableStack()
   stack.use(await lockDirectory(directory))
   await removeHalfWritten(directory)
@@ -59,6 +70,15 @@ export async function openIdentityStore(dataDir: string): Promise<IdentityStore>
 }
 
 const TEMPORARY = '.tmp'
+
+async function makePrivate(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await chmod(directory, 0o700) // it may have been there, with other rights
+  } catch (cause) {
+    throw new UnusableDataDirectory(directory, cause)
+  }
+}
 
 const storedIdentity = z.strictObject({
   version: z.literal(1),

@@ -1,11 +1,13 @@
 /** Chains verify as RFC 5280 section 6 says, each demand with its own refusal; Node's own TLS agrees on the good ones. */
 import assert from 'node:assert/strict'
+import { sign } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { suite, test } from 'node:test'
 import tls from 'node:tls'
-import { type CertificateRequest, issueCertificate, type Name, oids } from './certificate.ts'
+import { type CertificateRequest, issueCertificate, type Name, oids, parseCertificate, pemOf } from './certificate.ts'
 import { UntrustedCertificate, verifyChain } from './chain.ts'
+import { bitString, boolean, contextTag, objectIdentifier, octetString, readDer, sequence } from './der.ts'
 import { generateKeyPair, type KeyPair, type KeyType, privateKeyPem } from './key.ts'
 
 const NOW = new Date('2026-06-01T12:00:00Z')
@@ -59,6 +61,26 @@ const root = authority('root')
 const middle = authority('middle', root)
 const deep = authority('deep', middle)
 
+/** The same certificate with one more extension, signed anew by the authority; `flip` breaks the signature. */
+function withExtension(pem: string, signer: KeyPair, isCritical: boolean, { flip = false } = {}): string {
+  const [tbs, algorithm] = readDer(parseCertificate(pem).der).children
+  const fields = tbs?.children ?? []
+  const extensions = fields.at(-1)?.children[0]?.children ?? []
+  const added = sequence(
+    objectIdentifier('1.2.3.4'),
+    ...(isCritical ? [boolean(true)] : []),
+    octetString(Buffer.alloc(2)),
+  )
+  const changed = sequence(
+    ...fields.slice(0, -1).map(({ bytes }) => bytes),
+    contextTag(3, sequence(...extensions.map(({ bytes }) => bytes), added)),
+  )
+  const signature = sign('sha256', changed, signer.privateKey)
+  const last = signature.length - 1
+  if (flip) signature[last] = (signature[last] ?? 0) ^ 1
+  return pemOf(sequence(changed, algorithm?.bytes ?? Buffer.alloc(0), bitString(signature)))
+}
+
 suite('a chain is accepted', () => {
   for (const { says, chain, dnsName } of [
     { says: 'when a root signed the leaf', chain: [leafOf(root)] },
@@ -69,6 +91,10 @@ suite('a chain is accepted', () => {
       says: 'for a name that a wildcard covers',
       chain: [leafOf(root, { dnsNames: ['*.example.com'] })],
       dnsName: 'a.example.com',
+    },
+    {
+      says: 'with an extension that is not critical and not known',
+      chain: [withExtension(leafOf(root), root.keys, false)],
     },
     { says: 'without EKU, which allows every purpose', chain: [leafOf(root, { extendedKeyUsage: [] })] },
   ]) {
@@ -141,6 +167,21 @@ suite('a chain is refused', () => {
       chain: [leafOf(root, { dnsNames: [] })],
       dnsName: 'leaf',
       text: /not for/,
+    },
+    {
+      says: 'if it has a critical extension that is not known',
+      chain: [withExtension(leafOf(root), root.keys, true)],
+      text: /critical extension 1\.2\.3\.4/,
+    },
+    {
+      says: 'if an authority has a critical extension that is not known',
+      chain: [leafOf(middle), withExtension(middle.pem, root.keys, true)],
+      text: /authority has the critical extension/,
+    },
+    {
+      says: 'if a bit of the signature is wrong',
+      chain: [withExtension(leafOf(root), root.keys, false, { flip: true })],
+      text: /not signed by a trusted authority/,
     },
     { says: 'if it is longer than ten', chain: Array<string>(11).fill(leafOf(root)), text: /more than 10/ },
   ]
