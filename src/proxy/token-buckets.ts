@@ -1,0 +1,43 @@
+import type { Clock } from '#clock.ts'
+import type { RateLimit } from './config.ts'
+
+/** Rates for many keys, such as client addresses. A key that has been quiet for long enough is forgotten. */
+export class TokenBuckets {
+  readonly #limit: RateLimit
+  readonly #clock: Clock
+  /** When the bucket will be full again, in milliseconds: all that has to be remembered of it. */
+  readonly #fullAt = new Map<string, number>()
+
+  constructor(limit: RateLimit, clock: Clock) {
+    this.#limit = limit
+    this.#clock = clock
+  }
+
+  /** Takes one, if there is one. */
+  take(key: string): boolean {
+    if (this.isEmpty(key)) return false
+    const now = this.#clock().getTime()
+    if (this.#fullAt.size > 10_000) this.#forgetFull(now)
+    this.#fullAt.set(key, Math.max(now, this.#fullAt.get(key) ?? 0) + this.#millisecondsEach())
+    return true
+  }
+
+  isEmpty(key: string): boolean {
+    return this.waitMs(key) > 0
+  }
+
+  /** How long until there is one. */
+  waitMs(key: string): number {
+    const fullAt = this.#fullAt.get(key) ?? 0
+    const each = this.#millisecondsEach()
+    return Math.max(0, fullAt - this.#clock().getTime() - (this.#limit.burst - 1) * each)
+  }
+
+  #millisecondsEach(): number {
+    return 60_000 / this.#limit.perMinute
+  }
+
+  #forgetFull(now: number): void {
+    for (const [key, fullAt] of this.#fullAt) if (fullAt <= now) this.#fullAt.delete(key)
+  }
+}
