@@ -69,7 +69,11 @@ export const role = (name: string, allow: object, options: object = {}): object 
   spec: { allow, options },
 })
 
-export async function runAuth(config: Partial<AuthConfig> = {}): Promise<RunningAuth> {
+/** @param people who logs in at the start */
+export async function runAuth(
+  config: Partial<AuthConfig> = {},
+  people: readonly ('plain' | 'editor' | 'auditor')[] = ['plain', 'editor', 'auditor'],
+): Promise<RunningAuth> {
   const dataDir = await mkdtemp(join(tmpdir(), 'auth-test-'))
   let offset = 0
   const now = (): Date => new Date(Date.now() + offset)
@@ -196,8 +200,7 @@ export async function runAuth(config: Partial<AuthConfig> = {}): Promise<Running
   await openLocal()
   await running.create(role('plain', { app_labels: { env: ['dev'] }, aws_role_arns: [readOnlyArn] }))
   kept.set('app', await running.joinAs('App'))
-  for (const name of ['plain', 'editor', 'auditor'] as const)
-    kept.set(name, await running.login(`${name}-user`, [name]))
+  for (const name of people) kept.set(name, await running.login(`${name}-user`, [name]))
   return running
 }
 
