@@ -44,7 +44,6 @@ export class Faults {
     const { latencyMs, reset, status, code } = entry.fault
     if (latencyMs !== undefined) await delay(latencyMs)
     if (reset) {
-      response.socket?.resetAndDestroy()
       response.destroy()
       throw new AwsError('ConnectionReset', 500, 'the connection was broken on order')
     }

@@ -164,16 +164,16 @@ function partNumber(text: string): number {
 function listedParts(document: XmlElement, upload: Upload): readonly ReceivedBody[] {
   const entries = document.children.filter(({ name }) => name === 'Part')
   if (entries.length === 0) throw malformedXml()
-  let previous = 0
+  const numbers = entries.map((entry) => partNumber(childText(entry, 'PartNumber') ?? ''))
+  if (numbers.some((number, index) => index > 0 && number <= (numbers[index - 1] ?? 0))) {
+    throw new AwsError(
+      'InvalidPartOrder',
+      400,
+      'The list of parts was not in ascending order. The parts list must be specified in order by part number.',
+    )
+  }
   return entries.map((entry, index) => {
-    const number = partNumber(childText(entry, 'PartNumber') ?? '')
-    if (number <= previous)
-      throw new AwsError(
-        'InvalidPartOrder',
-        400,
-        'The list of parts was not in ascending order. The parts list must be specified in order by part number.',
-      )
-    previous = number
+    const number = numbers[index] ?? 0
     const part = upload.parts.get(number)
     const etag = (childText(entry, 'ETag') ?? '').replaceAll('"', '')
     const stated = upload.algorithm && childText(entry, `Checksum${upload.algorithm.toUpperCase()}`)

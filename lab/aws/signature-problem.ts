@@ -162,9 +162,11 @@ function inS3(
     case 'other-algorithm':
       return subject.startsWith('AWS4-ECDSA')
         ? new AwsError('NotImplemented', 501, 'Signature Version 4A is not implemented.')
-        : new AwsError('InvalidArgument', 400, 'Unsupported Authorization Type', {
-            fields: { ArgumentName: 'Authorization' },
-          })
+        : new AwsError(
+            'InvalidRequest',
+            400,
+            'The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.',
+          )
     case 'wrong-region':
       return new AwsError(
         'AuthorizationHeaderMalformed',

@@ -81,6 +81,7 @@ export function parseClaim(request: WireRequest): SignatureClaim | undefined {
       )
     return parseQueryClaim(query)
   }
+  if (query.has('AWSAccessKeyId') && query.has('Signature')) throw new SignatureProblem('other-algorithm', 'AWS')
   const [header] = authorization
   if (header === undefined) return undefined
   return parseHeaderClaim(header, values('x-amz-date'), values('x-amz-security-token'))
