@@ -1,5 +1,5 @@
-import { frozen } from '#resources/envelope.ts'
 import type { Role } from '#resources/role.ts'
+import { frozen } from '#resources/schema.ts'
 
 const readable = [
   'node',

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { parseApp } from './app.ts'
-import { frozen, resourceParser } from './envelope.ts'
+import { resourceParser } from './envelope.ts'
 import type { DocumentSource } from './invalid-resource.ts'
-import { strict, text, texts } from './schema.ts'
+import { frozen, strict, text, texts } from './schema.ts'
 
 const parseOuter = resourceParser({
   kind: 'app_server',

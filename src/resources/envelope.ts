@@ -2,7 +2,19 @@
 import { z } from 'zod'
 import { type DocumentSource, InvalidResource } from './invalid-resource.ts'
 import type { Resource } from './resource.ts'
-import { type DeepReadonly, describe, instant, isLabelKey, labels, strict, text, untouched } from './schema.ts'
+import {
+  type DeepReadonly,
+  describe,
+  firstProblem,
+  frozen,
+  instant,
+  isLabelKey,
+  labels,
+  strict,
+  text,
+  untouched,
+} from './schema.ts'
+import { withoutNulls } from './without-nulls.ts'
 
 /** How one kind differs from the others. */
 export interface KindSchema<Kind extends string, Spec extends z.ZodType> {
@@ -68,9 +80,8 @@ export function resourceParser<Kind extends string, Spec extends z.ZodType>(
       throw new InvalidResource({ problem, subject, path, source, ...(hint === undefined ? {} : { hint }) })
     }
     const refuse = (error: z.ZodError, prefix: readonly PropertyKey[]): never => {
-      const issue = deepest(error.issues)
-      const path = [...prefix, ...issue.path, ...(issue.code === 'unrecognized_keys' ? [issue.keys[0] ?? ''] : [])]
-      throw new InvalidResource({ problem: issue.message, subject, path, source, cause: error })
+      const { problem, path } = firstProblem(error)
+      throw new InvalidResource({ problem, subject, path: [...prefix, ...path], source, cause: error })
     }
     const outer = envelope.safeParse({ ...asMap(document, fail), kind })
     if (!outer.success) return refuse(outer.error, [])
@@ -93,28 +104,8 @@ export function resourceParser<Kind extends string, Spec extends z.ZodType>(
   }
 }
 
-/** Freezes a value of maps and lists all the way down. */
-export function frozen<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value)
-    for (const inner of Object.values(value)) frozen(inner)
-  }
-  return value
-}
-
-/** Deeper than any real document, and shallow enough for every recursion over one. */
-const MAX_DEPTH = 32
-
-/** The document without `null`s, which mean "not given" as in Go. Refuses what is no map, nests too deep, or hides a prototype. */
+/** Refuses what is no map. */
 function asMap(document: unknown, fail: Fail): Record<string, unknown> {
-  const walk = (value: unknown, path: readonly PropertyKey[]): unknown => {
-    if (path.length > MAX_DEPTH) fail(path, `is nested deeper than ${MAX_DEPTH} levels`)
-    if (Array.isArray(value)) return value.map((item, index) => walk(item, [...path, index]))
-    if (typeof value !== 'object' || value === null) return value
-    const entries = Object.entries(value).filter(([, inner]) => inner !== null && inner !== undefined)
-    for (const [key] of entries) if (key === '__proto__') fail([...path, key], 'this name is not allowed')
-    return Object.fromEntries(entries.map(([key, inner]) => [key, walk(inner, [...path, key])]))
-  }
   if (typeof document !== 'object' || document === null || Array.isArray(document)) {
     return fail(
       [],
@@ -122,7 +113,7 @@ function asMap(document: unknown, fail: Fail): Record<string, unknown> {
       'a resource has kind, version, metadata and spec',
     )
   }
-  return walk(document, []) as Record<string, unknown> // a map goes in, so a map comes out
+  return withoutNulls(document, fail) as Record<string, unknown> // a map goes in, so a map comes out
 }
 
 function checkMetadata(
@@ -148,11 +139,4 @@ function subjectOf(document: unknown, kind: string): string {
   if (kind === 'token') return kind
   const name = (document as { metadata?: { name?: unknown } } | null)?.metadata?.name // only looked at, and checked next
   return typeof name === 'string' && name !== '' ? `${kind} ${JSON.stringify(name.slice(0, 80))}` : kind
-}
-
-/** Of a union's failures the one that got furthest says most. */
-function deepest(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
-  const [first] = issues
-  if (!first) throw new Error('a failed parse has an issue')
-  return issues.reduce((best, issue) => (issue.path.length > best.path.length ? issue : best), first)
 }

@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { AccessError } from '#errors.ts'
 import { compileRegexp } from '#traits/regexp.ts'
 import { parseTemplate } from '#traits/template.ts'
-import { type Draft, type Fail, frozen, resourceParser } from './envelope.ts'
+import { type Draft, type Fail, resourceParser } from './envelope.ts'
 import { type DocumentSource, InvalidResource } from './invalid-resource.ts'
 import type { Resource } from './resource.ts'
 import {
@@ -16,7 +16,7 @@ import {
 import { labelLanguage, parseIn, whereLanguage } from './role-expressions.ts'
 import { checkKubernetesResources } from './role-kubernetes.ts'
 import { type RoleOptions, roleOptions, unusedOptions } from './role-options.ts'
-import { type DeepReadonly, durationMs, strict } from './schema.ts'
+import { type DeepReadonly, durationMs, frozen, strict } from './schema.ts'
 import { patternRegexp } from './string-pattern.ts'
 
 /** The versions of roles, oldest first. */

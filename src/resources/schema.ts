@@ -167,3 +167,24 @@ export function oneOf<const Words extends readonly [string, ...string[]]>(
       `expected one of ${allowed.map((word) => JSON.stringify(word)).join(', ')}, found ${typeof issue.input === 'string' ? JSON.stringify(issue.input.slice(0, 80)) : describe(issue.input)}`,
   })
 }
+
+/** What a failed parse says first: of a union's failures the one that got furthest says most. */
+export function firstProblem({ issues }: z.ZodError): {
+  readonly problem: string
+  readonly path: readonly PropertyKey[]
+} {
+  const [first] = issues
+  if (!first) throw new Error('a failed parse has an issue')
+  const issue = issues.reduce((best, issue) => (issue.path.length > best.path.length ? issue : best), first)
+  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path
+  return { problem: issue.message, path }
+}
+
+/** Freezes a value of maps and lists all the way down. */
+export function frozen<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const inner of Object.values(value)) frozen(inner)
+  }
+  return value
+}

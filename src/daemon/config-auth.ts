@@ -1,0 +1,181 @@
+import type { z } from 'zod'
+import { parseAuthPreference, parseNetworkingConfig, parseRecordingConfig } from '#resources/cluster-config.ts'
+import { InvalidResource } from '#resources/invalid-resource.ts'
+import { flag, strict, text, texts, untouched } from '#resources/schema.ts'
+import type { Address } from './address.ts'
+import { addressOf, defaultPorts, unused } from './config-teleport.ts'
+import { unusedKeys } from './config-unused.ts'
+import type { Refuse } from './invalid-config.ts'
+
+/** Section `auth_service` as it is written. Settings of the cluster are checked by their own kinds. */
+export const authSection = strict({
+  enabled: flag.exactOptional(),
+  cluster_name: untouched.exactOptional(),
+  listen_addr: text.exactOptional(),
+  public_addr: texts.exactOptional(),
+  tokens: texts.exactOptional(),
+  authentication: strict({
+    type: untouched.exactOptional(),
+    local_auth: untouched.exactOptional(),
+    connector_name: untouched.exactOptional(),
+    second_factors: untouched.exactOptional(),
+    second_factor: untouched.exactOptional(),
+    passwordless: untouched.exactOptional(),
+    headless: untouched.exactOptional(),
+    require_session_mfa: untouched.exactOptional(),
+    default_session_ttl: untouched.exactOptional(),
+    locking_mode: untouched.exactOptional(),
+    webauthn: untouched.exactOptional(),
+    u2f: untouched.exactOptional(),
+    device_trust: untouched.exactOptional(),
+    hardware_key: untouched.exactOptional(),
+    piv_slot: untouched.exactOptional(),
+    signature_algorithm_suite: untouched.exactOptional(),
+    stable_unix_user_config: untouched.exactOptional(),
+  }).exactOptional(),
+  session_recording: untouched.exactOptional(),
+  proxy_checks_host_keys: untouched.exactOptional(),
+  proxy_listener_mode: untouched.exactOptional(),
+  proxy_ping_interval: untouched.exactOptional(),
+  client_idle_timeout: untouched.exactOptional(),
+  client_idle_timeout_message: untouched.exactOptional(),
+  web_idle_timeout: untouched.exactOptional(),
+  disconnect_expired_cert: untouched.exactOptional(),
+  keep_alive_interval: untouched.exactOptional(),
+  keep_alive_count_max: untouched.exactOptional(),
+  session_control_timeout: untouched.exactOptional(),
+  message_of_the_day: untouched.exactOptional(),
+  ...unused(unusedKeys.auth_service),
+})
+
+/** What the Auth Service gets; the same shape as its own `AuthConfig`. */
+export interface AuthSettings {
+  readonly clusterName?: string
+  readonly listen: Address
+  readonly publicAddrs: readonly string[]
+  readonly tokens: readonly string[]
+  readonly proxyPublicAddr?: string
+  /** `spec` of the settings that the file owns; a kind that the file does not mention is left out. */
+  readonly settings: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  readonly storagePath?: string
+}
+
+type AuthSection = z.output<typeof authSection>
+
+/** Keys of the file beside the fields of the resource that they fill: `[where in the file, field of spec]`. */
+type Mapping = readonly (readonly [path: string, field: string])[]
+
+const authentication: Mapping = [
+  ['authentication.type', 'type'],
+  ['authentication.local_auth', 'allow_local_auth'],
+  ['authentication.connector_name', 'connector_name'],
+  ['authentication.second_factors', 'second_factors'],
+  ['authentication.second_factor', 'second_factor'],
+  ['authentication.passwordless', 'allow_passwordless'],
+  ['authentication.headless', 'allow_headless'],
+  ['authentication.require_session_mfa', 'require_session_mfa'],
+  ['authentication.default_session_ttl', 'default_session_ttl'],
+  ['authentication.locking_mode', 'locking_mode'],
+  ['authentication.webauthn', 'webauthn'],
+  ['authentication.u2f', 'u2f'],
+  ['authentication.device_trust', 'device_trust'],
+  ['authentication.hardware_key', 'hardware_key'],
+  ['authentication.piv_slot', 'piv_slot'],
+  ['authentication.signature_algorithm_suite', 'signature_algorithm_suite'],
+  ['authentication.stable_unix_user_config', 'stable_unix_user_config'],
+  ['disconnect_expired_cert', 'disconnect_expired_cert'],
+  ['message_of_the_day', 'message_of_the_day'],
+]
+const sameNames = (...names: readonly string[]): Mapping => names.map((name) => [name, name] as const)
+const networking = sameNames(
+  'client_idle_timeout',
+  'client_idle_timeout_message',
+  'web_idle_timeout',
+  'keep_alive_interval',
+  'keep_alive_count_max',
+  'session_control_timeout',
+  'proxy_listener_mode',
+  'proxy_ping_interval',
+)
+const recording: Mapping = [
+  ['session_recording', 'mode'],
+  ['proxy_checks_host_keys', 'proxy_checks_host_keys'],
+]
+
+/** Warns where the newer of two keys wins. */
+export function authWarnings({ authentication: section }: AuthSection): readonly string[] {
+  return section?.second_factors !== undefined && section.second_factor !== undefined
+    ? ['auth_service.authentication.second_factor is ignored because second_factors is set']
+    : []
+}
+
+/** @throws by way of `refuse` */
+export function authSettings(section: AuthSection, storagePath: string | undefined, refuse: Refuse): AuthSettings {
+  const name = section.cluster_name
+  section.tokens?.forEach((token, index) => {
+    // The text may be nothing but a secret: enough of it to find the line, and no more.
+    if (!/^[^:]+:.+$/.test(token) && !token.startsWith('/')) {
+      refuse(
+        ['auth_service', 'tokens', index],
+        `invalid static token spec: ${JSON.stringify(`${token.slice(0, 4)}…`)}`,
+        'write "ROLE1,ROLE2:TOKEN"',
+      )
+    }
+  })
+  const settings = {
+    cluster_auth_preference: specOf(section, authentication, (spec) => parseAuthPreference({ spec }), refuse),
+    cluster_networking_config: specOf(section, networking, (spec) => parseNetworkingConfig({ spec }), refuse),
+    session_recording_config: specOf(section, recording, (spec) => parseRecordingConfig({ spec }), refuse),
+  }
+  const { cluster_auth_preference: preference } = settings
+  if (preference?.second_factors !== undefined) delete preference.second_factor
+  return {
+    ...(name === undefined || name === '' ? {} : { clusterName: clusterName(name, refuse) }),
+    listen: addressOf(section.listen_addr ?? '0.0.0.0', ['auth_service', 'listen_addr'], defaultPorts.auth, refuse),
+    publicAddrs: section.public_addr ?? [],
+    tokens: section.tokens ?? [],
+    settings: Object.fromEntries(
+      Object.entries(settings).flatMap(([kind, spec]) => (spec === undefined ? [] : [[kind, spec] as const])),
+    ),
+    ...(storagePath === undefined ? {} : { storagePath }),
+  }
+}
+
+/** It becomes part of certificates and of server names. */
+function clusterName(name: unknown, refuse: Refuse): string {
+  const path = ['auth_service', 'cluster_name']
+  if (typeof name !== 'string') return refuse(path, 'expected a text', 'put the name in quotes')
+  if (!/^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$/.test(name) || name.length > 120) {
+    return refuse(
+      path,
+      `${JSON.stringify(name.slice(0, 130))} cannot be the name of a cluster`,
+      'use a DNS name of at most 120 characters, such as "teleport.example.com"',
+    )
+  }
+  return name
+}
+
+/** The fields of one resource that the file sets, as its kind stores them; an error is reported at the file's own key. */
+function specOf(
+  section: AuthSection,
+  mapping: Mapping,
+  parse: (spec: object) => { readonly spec: object },
+  refuse: Refuse,
+): Record<string, unknown> | undefined {
+  const written = mapping.flatMap(([path, field]) => {
+    const value = path
+      .split('.')
+      .reduce<unknown>((node, key) => (node as Record<string, unknown> | undefined)?.[key], section) // keys of the schema above
+    return value === undefined ? [] : [[field, value] as const]
+  })
+  if (written.length === 0) return undefined
+  try {
+    const parsed: Record<string, unknown> = { ...parse(Object.fromEntries(written)).spec }
+    return Object.fromEntries(written.map(([field]) => [field, parsed[field]]))
+  } catch (error) {
+    if (!(error instanceof InvalidResource)) throw error
+    const [, field = '', rest = ''] = /^spec\.(\w+)(.*)$/.exec(error.field) ?? []
+    const [path = field] = mapping.find(([, name]) => name === field) ?? []
+    return refuse(['auth_service', ...path.split('.'), ...rest.split('.').filter(Boolean)], error.problem)
+  }
+}
