@@ -11,7 +11,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error
 })
 
-const exitCode = await runTsh({
+process.exitCode = await runTsh({
   argv: process.argv.slice(2),
   env: process.env,
   terminal: { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr },
@@ -19,5 +19,4 @@ const exitCode = await runTsh({
   userHome: homedir(),
   signal: interruption.signal,
 })
-process.exitCode = exitCode
 if (interruption.signal.aborted) process.exit() // what is still open waits for nobody

@@ -101,6 +101,34 @@ suite('profiles', () => {
   ] as const) {
     test(`with ${what} are refused`, () => assert.rejects(parseProfile(text, 'p', 'file'), { code: 'invalid' }))
   }
+  test('read alike by the quick way and by the YAML library', async () => {
+    const scalar = fc.oneof(
+      fc.stringMatching(/^[A-Za-z0-9_./@+:-]{1,12}$/),
+      fc.constantFrom(
+        'null',
+        'true',
+        'True',
+        '1',
+        '1.5',
+        '0x1f',
+        '1e3',
+        '0o17',
+        'a:b',
+        'a:',
+        '.inf',
+        'no',
+        '1_0',
+        '12:30',
+      ),
+    )
+    await fc.assert(
+      fc.asyncProperty(scalar, scalar, async (user, cluster) => {
+        const text = `web_proxy_addr: proxy.example.com:3080\nuser: ${user}\ncluster: ${cluster}\n`
+        const read = (source: string) => parseProfile(source, 'p', 'f').catch(({ message }) => message)
+        assert.deepEqual(await read(text), await read(`# a comment, which the quick way does not know\n${text}`))
+      }),
+    )
+  })
   test('of any bytes are a profile or an error of ours', async () => {
     await fc.assert(
       fc.asyncProperty(fc.string(), async (text) => {

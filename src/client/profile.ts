@@ -138,6 +138,8 @@ function encodeProfile({
 
 async function readKeys(text: string | undefined): Promise<Readonly<Record<string, unknown>> | undefined> {
   if (text === undefined) return undefined
+  const simple = readSimpleKeys(text)
+  if (simple !== undefined) return simple
   const { parse } = await import('yaml')
   try {
     const value: unknown = parse(text, { maxAliasCount: 0, logLevel: 'error' })
@@ -147,3 +149,23 @@ async function readKeys(text: string | undefined): Promise<Readonly<Record<strin
     return undefined
   }
 }
+
+/**
+ * Reads a file of the form that we write, one plain scalar to a key, without the YAML library: its loading would be the
+ * longest part of `tsh status`. `undefined` for any other form.
+ */
+function readSimpleKeys(text: string): Readonly<Record<string, unknown>> | undefined {
+  const keys = new Map<string, unknown>()
+  for (const line of text.split('\n')) {
+    if (line === '') continue
+    const [, key = '', value = ''] = SIMPLE_LINE.exec(line) ?? []
+    if (key === '' || keys.has(key) || NOT_A_TEXT.test(value)) return undefined
+    keys.set(key, value === 'true' ? true : value === 'false' ? false : value)
+  }
+  return Object.fromEntries(keys)
+}
+
+/** `key: value` where the value cannot be anything but a plain text, `true` or `false`. @see YAML 1.2.2 §7.3.3, §10.3.2 */
+const SIMPLE_LINE = /^([a-z_]+): ([A-Za-z0-9][A-Za-z0-9_./@+-]*(?::[A-Za-z0-9_./@+-]+)*)$/
+const NOT_A_TEXT =
+  /^(?:null|Null|NULL|True|TRUE|False|FALSE|[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+|[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)$/

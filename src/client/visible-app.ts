@@ -20,7 +20,7 @@ export interface AppView {
 }
 
 /** Reads an app from an answer of the cluster. Without a public address of its own it is reached as `NAME.PROXY_HOST`. */
-export function viewApp({ app, awsRoleArns, azureIdentities }: VisibleApp, proxyHost: string): AppView {
+export function viewApp({ app, awsRoleArns, azureIdentities }: VisibleApp, proxyHost = ''): AppView {
   const resource: unknown = JSON.parse(app?.json ?? '{}')
   const metadata = fieldsOf(fieldsOf(resource).metadata)
   const spec = fieldsOf(fieldsOf(resource).spec)
@@ -30,7 +30,7 @@ export function viewApp({ app, awsRoleArns, azureIdentities }: VisibleApp, proxy
     description: textOf(metadata.description),
     labels: Object.fromEntries(Object.entries(fieldsOf(metadata.labels)).map(([key, value]) => [key, textOf(value)])),
     uri,
-    publicAddr: textOf(spec.public_addr) || `${name}.${proxyHost}`,
+    publicAddr: textOf(spec.public_addr) || (proxyHost === '' ? '' : `${name}.${proxyHost}`),
     cloud: textOf(spec.cloud),
     protocol: uri.startsWith('tcp://') ? 'TCP' : 'HTTP',
     awsRoleArns,
