@@ -7,10 +7,10 @@ import { generateKeyPair, privateKeyPem, publicKeyPem, spkiSha256 } from '#pki/k
 import { WrongMembership } from './membership.ts'
 
 /** What a member serves under a name of its own. */
-export type ServedNameKind = 'app' | 'kube' | 'tunnel' | 'web'
+type ServedNameKind = 'app' | 'kube' | 'tunnel' | 'web'
 
 /** Certificate and key under which a name is served, PEM. */
-export interface ServedNameCertificate {
+interface ServedNameCertificate {
   readonly cert: string
   /** PKCS #8: a secret. */
   readonly key: string

@@ -124,6 +124,8 @@ suite('a certificate is not made', () => {
     ['for an empty name', { dnsNames: [''] }],
     ['for a wildcard inside a name', { dnsNames: ['a.*.example.com'] }],
     ['for a name of 254 characters', { dnsNames: [`${'a.'.repeat(126)}ab`] }],
+    ['for a name as an address', { ipAddresses: ['localhost'] }],
+    ['for an address with a zone', { ipAddresses: ['fe80::1%eth0'] }],
     ['for what is no URI', { uris: ['not a uri'] }],
     ['with a subject of a megabyte', { subject: [[oids.CN, 'x'.repeat(1_000_000)]] }],
     [

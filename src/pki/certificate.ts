@@ -1,5 +1,6 @@
 /** X.509 version 3 certificates (RFC 5280): build and sign one, read one. */
 import { createHash, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
+import { isIP } from 'node:net'
 import { InvalidInput } from '#errors.ts'
 import { bitString, contextTag, type DerNode, InvalidDer, integer, readDer, sequence, tags, time } from './der.ts'
 import { expectTag, readBitString, readSmallInteger, readTime } from './der-value.ts'
@@ -206,7 +207,8 @@ function keyIdentifier(spki: Buffer): Buffer {
 }
 
 function checkRequest(request: CertificateRequest): void {
-  const { subject, serial, notBefore, notAfter, isCa = false, pathLength, dnsNames = [], uris = [] } = request
+  const { subject, serial, notBefore, notAfter, isCa = false, pathLength } = request
+  const { dnsNames = [], ipAddresses = [], uris = [] } = request
   if (!(notBefore <= notAfter)) throw invalid('the certificate would end before it begins')
   if (serial !== undefined && (serial.length > 20 || serial.every((octet) => octet === 0))) {
     throw invalid('the serial number is not between 1 and 20 bytes and positive') // RFC 5280 section 4.1.2.2
@@ -214,6 +216,9 @@ function checkRequest(request: CertificateRequest): void {
   if (pathLength !== undefined && !isCa) throw invalid('only a CA has a path length')
   if (request.keyUsage.includes('keyCertSign') !== isCa) throw invalid('keyCertSign belongs to a CA and only there')
   for (const name of dnsNames) if (!isDnsName(name)) throw invalid(`${JSON.stringify(name)} is not a DNS name`)
+  for (const address of ipAddresses) {
+    if (isIP(address) === 0 || address.includes('%')) throw invalid(`${JSON.stringify(address)} is not an IP address`)
+  }
   for (const uri of uris) {
     if (uri.length > MAX_URI_CHARACTERS || !/^[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+$/.test(uri)) {
       throw invalid(`${JSON.stringify(uri.slice(0, 64))} is not a URI`)
