@@ -14,6 +14,7 @@ import { fieldsOf, type WebClient, type WebTrust } from './web-client.ts'
 /** What a proxy says of itself and its cluster before anybody has logged in. */
 export interface ClusterPing {
   readonly clusterName: string
+  /** In versions of this product, not of the release line that it is compatible with. */
   readonly serverVersion: string
   readonly minClientVersion: string
   /** `local`, `github`, `oidc` or `saml`. */
@@ -37,7 +38,7 @@ export async function pingCluster(web: WebClient): Promise<ClusterPing> {
   }
   return {
     clusterName: text(answer.cluster_name),
-    serverVersion: text(answer.server_version),
+    serverVersion: text(answer.product_version) || text(answer.server_version),
     minClientVersion: text(answer.min_client_version),
     authType: text(auth.type) || 'local',
     secondFactor: text(auth.second_factor) || 'otp',
@@ -138,23 +139,17 @@ export function checkClock(certificatePem: string, now: Date): void {
 }
 
 function readLoginAnswer(answer: Readonly<Record<string, unknown>>, privateKey: string): LoginResult {
-  const { user, certificate_pem: certificate, cluster_name: cluster, host_authorities_pem: authorities } = answer
+  const { username: user, tls_cert: certificate, cluster_name: cluster, host_signers: signers } = answer
+  const authorities = Array.isArray(signers) ? signers.filter((pem) => typeof pem === 'string').join('') : ''
   if (
     typeof user !== 'string' ||
     typeof certificate !== 'string' ||
     typeof cluster !== 'string' ||
-    typeof authorities !== 'string' ||
     splitPem(authorities).length === 0
   ) {
     throw new Unavailable('the proxy answered the login with something else than a certificate', {
       hint: 'check that client and cluster have the same version',
     })
   }
-  return {
-    user,
-    cluster,
-    certificatePem: certificate,
-    privateKeyPem: privateKey,
-    hostAuthoritiesPem: authorities,
-  }
+  return { user, cluster, certificatePem: certificate, privateKeyPem: privateKey, hostAuthoritiesPem: authorities }
 }

@@ -179,7 +179,7 @@ suite('a login by password', () => {
     calls.push([method, path])
     if (path === '/webapi/ping') {
       return {
-        body: '{"cluster_name":"example","server_version":"0.1.0","min_client_version":"0.1.0","auth":{"type":"local","second_factor":"otp"}}',
+        body: '{"cluster_name":"example","server_version":"18.0.0","product_version":"0.1.0","min_client_version":"0.1.0","auth":{"type":"local","second_factor":"otp"}}',
       }
     }
     const { pass, password, totp_code, tls_pub_key } = body as Record<string, string>
@@ -192,10 +192,10 @@ suite('a login by password', () => {
     const { pem } = issueUserCertificate(authority, sampleIdentity(), parsePublicKey(tls_pub_key ?? ''), new Date())
     return {
       body: JSON.stringify({
-        user: 'alice',
-        certificate_pem: pem,
+        username: 'alice',
+        tls_cert: pem,
         cluster_name: 'example',
-        host_authorities_pem: authority.certificatePem,
+        host_signers: [authority.certificatePem],
       }),
     }
   }
