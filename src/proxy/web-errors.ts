@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AccessError, type ErrorCode } from '#errors.ts'
 import type { Log } from '#log.ts'
 import { product } from '#product.ts'
@@ -16,25 +16,27 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
 }
 
 /** Answers in the one shape: `{"error":{"message":"…","hint":"…"}}`. What is not ours to show is for the log alone. */
-export function answerError(
-  error: FastifyError | AccessError,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  log: Log,
-): FastifyReply {
+export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
   if (error instanceof AccessError) {
     log.debug('request refused', { error, path: request.routeOptions.url })
     const { message, hint } = error
     return reply.code(statusOf[error.code]).send({ error: { message, hint } })
   }
-  const status = error.statusCode ?? 500
-  if (status < 500) {
-    return reply.code(status).send({ error: { message: error.message, hint: 'correct the request' } })
+  const refusal = ofServer(error)
+  if (refusal !== undefined) {
+    return reply.code(refusal.status).send({ error: { message: refusal.message, hint: 'correct the request' } })
   }
   log.error('request failed', { error, path: request.routeOptions.url })
   return reply
     .code(500)
     .send({ error: { message: 'internal error', hint: 'look into the log of the proxy for the cause' } })
+}
+
+/** What the web server itself refuses, such as a body that is too long. */
+function ofServer(error: unknown): { readonly status: number; readonly message: string } | undefined {
+  if (!(error instanceof Error && 'statusCode' in error)) return undefined
+  const { statusCode: status, message } = error
+  return typeof status === 'number' && status < 500 ? { status, message } : undefined
 }
 
 /** A path that is not here: newer clients see from the version that this proxy is older. */
