@@ -50,7 +50,7 @@ export interface AwsLab extends AsyncDisposable {
   readonly caFile: string
   readonly accountId: string
   readonly region: string
-  /** Every request to an AWS host name, in the order of the answers. */
+  /** Requests to AWS host names in the order of the answers: all, or the newest ten thousand at least. */
   readonly seen: readonly SeenRequest[]
   /** Every role that was assumed through STS. */
   readonly assumed: readonly AssumedRole[]

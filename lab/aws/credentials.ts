@@ -21,6 +21,7 @@ export interface AccessKey {
 export class AccessKeys {
   readonly #keys = new Map<string, AccessKey>()
   readonly #clock: Clock
+  #sweepAt = 1000
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -52,6 +53,14 @@ export class AccessKeys {
     )
   }
 
+  /** Keys that ended a day ago are forgotten: until then their holder is told that they expired. */
+  #sweep(now: Date): void {
+    for (const [id, { expiration }] of this.#keys) {
+      if (expiration && now.getTime() - expiration.getTime() > 24 * 3600_000) this.#keys.delete(id)
+    }
+    this.#sweepAt = this.#keys.size * 2 + 1000
+  }
+
   #add({
     prefix,
     principal,
@@ -71,6 +80,7 @@ export class AccessKeys {
       createdAt: now,
     }
     this.#keys.set(key.accessKeyId, key)
+    if (this.#keys.size > this.#sweepAt) this.#sweep(now)
     return key
   }
 }

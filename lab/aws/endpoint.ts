@@ -68,13 +68,13 @@ interface Found {
 
 /** `s3`, `s3.REGION`, `s3.dualstack.REGION`, `s3-fips.REGION`, `s3-REGION`, each with a bucket before it. */
 function findS3(prefix: string): Found | undefined {
-  const match = /^(?:(.+)\.)?s3(?:-fips)?(?:\.dualstack)?(?:[.-]([a-z]{2}(?:-[a-z]+){1,2}-\d))?$/.exec(prefix)
+  const match = /^(?:(.+)\.)?s3(?:-fips)?(?:\.dualstack)?(?:[.-]([a-z]+(?:-[a-z]+){1,2}-\d))?$/.exec(prefix)
   return match ? { service: 's3', region: match[2], bucket: match[1] } : undefined
 }
 
 /** `SERVICE`, `SERVICE.REGION`, `SERVICE-fips.REGION`; `iam.us-gov` is the one name of its kind. */
 function findService(prefix: string): Found | undefined {
   if (prefix === 'iam.us-gov') return { service: 'iam', region: 'us-gov-west-1', bucket: undefined }
-  const match = /^(?:[a-z0-9-]+\.)*?([a-z0-9-]+?)(?:-fips)?(?:\.([a-z]{2}(?:-[a-z]+){1,2}-\d))?$/.exec(prefix)
+  const match = /^(?:[a-z0-9-]+\.)*?([a-z0-9-]+?)(?:-fips)?(?:\.([a-z]+(?:-[a-z]+){1,2}-\d))?$/.exec(prefix)
   return match?.[1] === undefined ? undefined : { service: match[1], region: match[2], bucket: undefined }
 }

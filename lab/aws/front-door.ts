@@ -52,6 +52,9 @@ export interface FrontDoorSettings {
 /** The most that a service without streaming takes, in bytes. */
 const maxBodyBytes = 64 * 1024 * 1024
 
+/** At least this many requests are remembered. */
+const keptRequests = 10_000
+
 /** Answers requests for AWS host names. Clients that wait with `Expect: 100-continue` go on only when a body is read. */
 export function openFrontDoor(settings: FrontDoorSettings): RequestListener {
   return (incoming, response) => {
@@ -95,7 +98,7 @@ async function serve(settings: FrontDoorSettings, incoming: IncomingMessage, res
     const document = errorDocument(refusal, { protocol, requestId, namespace })
     answer = { status: refusal.status, headers: { ...document.headers, ...refusal.headers }, body: document.body }
   }
-  settings.seen.push({
+  remember(settings.seen, {
     at: clock(),
     service: endpoint.service,
     operation: progress.operation,
@@ -112,6 +115,12 @@ async function serve(settings: FrontDoorSettings, incoming: IncomingMessage, res
     headers: request.headers.filter(([name]) => !/^(?:authorization|x-amz-security-token)$/i.test(name)),
   })
   await send({ answer, requestId, service, incoming, response })
+}
+
+/** Keeps the newest, so that a lab under load does not grow without end. */
+function remember(seen: SeenRequest[], request: SeenRequest): void {
+  seen.push(request)
+  if (seen.length >= 2 * keptRequests) seen.splice(0, keptRequests)
 }
 
 interface Serving {

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { open, rm } from 'node:fs/promises'
+import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 
@@ -15,23 +15,30 @@ export interface Content {
 }
 
 const inMemoryBytes = 65_536
+/** Bytes that are gathered for one write to a file. */
+const writeBytes = 1024 * 1024
 
 /** Keeps what comes; memory stays flat. Whatever goes wrong, no file is left behind. */
 export async function keepContent(source: AsyncIterable<Buffer>, directory: string): Promise<Content> {
-  const chunks: Buffer[] = []
+  let waiting: Buffer[] = []
+  let waitingBytes = 0
   let size = 0
   const file = join(directory, randomUUID())
-  let handle: Awaited<ReturnType<typeof open>> | undefined
+  let handle: FileHandle | undefined
+  const flush = async (): Promise<void> => {
+    handle ??= await open(file, 'wx', 0o600)
+    if (waitingBytes > 0) await handle.writev(waiting)
+    waiting = []
+    waitingBytes = 0
+  }
   try {
     for await (const chunk of source) {
       size += chunk.length
-      if (!handle) {
-        chunks.push(chunk)
-        if (size <= inMemoryBytes) continue
-        handle = await open(file, 'wx', 0o600)
-        await handle.writeFile(Buffer.concat(chunks))
-      } else await handle.writeFile(chunk)
+      waitingBytes += chunk.length
+      waiting.push(chunk)
+      if (waitingBytes > writeBytes) await flush()
     }
+    if (handle || size > inMemoryBytes) await flush()
   } catch (error) {
     await handle?.close()
     await rm(file, { force: true })
@@ -39,7 +46,7 @@ export async function keepContent(source: AsyncIterable<Buffer>, directory: stri
   }
   await handle?.close()
   if (size === 0) return { size, segments: [] }
-  return { size, segments: [handle ? { size, file } : { size, bytes: Buffer.concat(chunks) }] }
+  return { size, segments: [handle ? { size, file } : { size, bytes: Buffer.concat(waiting) }] }
 }
 
 /** One content after the other, without copying. */
