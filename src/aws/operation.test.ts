@@ -176,6 +176,23 @@ suite('other protocols', () => {
       assert.equal(isMutating(found), mutating)
     })
   }
+  for (const [operation, mutating] of [
+    ['GetClusterCredentialsWithIAM', true],
+    ['GetAuthorizationToken', true],
+    ['CheckoutLicense', true],
+    ['VerifyEmailIdentity', true],
+    ['ReceiveMessage', true],
+    ['AssumeRole', true],
+    ['Verify', false],
+    ['Scan', false],
+    ['CheckDomainAvailability', false],
+    ['BatchGetItem', false],
+  ] as const) {
+    test(`${operation} ${mutating ? 'may change something' : 'only reads'}`, () => {
+      assert.equal(isMutating({ service: 'any', operation }), mutating)
+    })
+  }
+
   test('any request has a name of harmless characters', () => {
     fc.assert(
       fc.property(

@@ -50,25 +50,15 @@ export function decodeOperation(request: AwsRequestFacts): AwsOperation {
 
 /** May it change something, or hand out credentials? What is unknown may. */
 export function isMutating({ service, operation }: AwsOperation): boolean {
-  if (CREDENTIAL_GIVING.has(operation)) return true
+  if (CREDENTIAL_GIVING.test(operation)) return true
   if (service === 'execute-api' || service === 'apigateway') return !/^(Invoke)?(GET|HEAD|OPTIONS)$/.test(operation)
   return !READING.test(operation)
 }
 
 const READING =
-  /^(Get|List|Describe|Head|BatchGet|Batch(Describe|Get|Check)|Lookup|Search|Scan$|Query$|Select|Simulate|Estimate|Preview|View|Check|Discover|Filter|Validate|Verify|ESHttpGet$|ESHttpHead$)/
-const CREDENTIAL_GIVING: ReadonlySet<string> = new Set([
-  'GetFederationToken',
-  'GetSessionToken',
-  'GetRoleCredentials',
-  'GetCredentialsForIdentity',
-  'GetAuthorizationToken',
-  'GetClusterCredentials',
-  'GetClusterCredentialsWithIAM',
-  'GetPasswordData',
-  'GetOpenIdToken',
-  'GetOpenIdTokenForDeveloperIdentity',
-])
+  /^(Get|List|Describe|Head|BatchGet|BatchDescribe|BatchCheck|Lookup|Search|Scan$|Query$|Select|Simulate|Estimate|Preview|View|Check(?![Oo]ut|In)|Discover|Filter|Validate|Verify(Mac)?$|ESHttpGet$|ESHttpHead$)/
+/** Reads in name only: what they give opens doors elsewhere. */
+const CREDENTIAL_GIVING = /^Get.*(Credentials|Token|PasswordData)/
 
 /** Signing names that IAM spells otherwise. */
 const IAM_NAMES: Readonly<Record<string, string>> = {

@@ -21,7 +21,7 @@ import {
   unsignedPayload,
 } from '#aws/sigv4.ts'
 import { silentLog } from '#log.ts'
-import { createEgress } from '#net/egress.ts'
+import { createEgress, type EgressSettings } from '#net/egress.ts'
 import { generateKeyPair, privateKeyPem } from '#pki/key.ts'
 import { type AwsLocalProxy, startAwsLocalProxy } from './aws.ts'
 import type { Notice } from './aws-forward.ts'
@@ -39,7 +39,12 @@ export interface Seen {
 
 /** A plain HTTP server in the place of the agents, a proxy in front of it, and a client that trusts the proxy's CA. */
 export async function setUp(
-  options: { apps?: readonly string[]; maxBodyBytes?: number; answer?: http.RequestListener } = {},
+  options: {
+    apps?: readonly string[]
+    maxBodyBytes?: number
+    answer?: http.RequestListener
+    egress?: EgressSettings
+  } = {},
 ) {
   const stack = new AsyncDisposableStack()
   const directory = stack.adopt(await mkdtemp(join(tmpdir(), 'local-proxy-')), (path) => rm(path, { recursive: true }))
@@ -61,6 +66,7 @@ export async function setUp(
     agent.close()
   })
   const notices: Notice[] = []
+  const noticed = Promise.withResolvers<Notice>()
   let dialled = 0
   const names = options.apps ?? ['awsconsole']
   const apps = names.map((name) => ({
@@ -79,15 +85,26 @@ export async function setUp(
   const proxy = stack.use(
     await startAwsLocalProxy({
       apps: [first, ...rest],
-      egress: stack.use(createEgress({})),
+      egress: stack.use(createEgress(options.egress ?? {})),
       log: silentLog,
       clock: () => new Date(),
-      onNotice: (notice) => void notices.push(notice),
+      onNotice(notice) {
+        notices.push(notice)
+        noticed.resolve(notice)
+      },
       ...(options.maxBodyBytes === undefined ? {} : { maxBodyBytes: options.maxBodyBytes }),
     }),
   )
   const ca = await readFile(proxy.caFile, 'utf8')
-  return { proxy, seen, notices, ca, dialled: () => dialled, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  return {
+    proxy,
+    seen,
+    notices,
+    noticed: noticed.promise,
+    ca,
+    dialled: () => dialled,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  }
 }
 
 export interface Call {

@@ -173,6 +173,38 @@ suite('requests that a client of ours signed', () => {
     })
   }
 
+  test('in signed chunks with Expect wait for the 100 of the agent', async () => {
+    await using site = await setUp()
+    const content = Buffer.alloc(70_000, 'c')
+    const length = encodedLength(content.length) ?? 0
+    const call: Call = {
+      host: s3,
+      method: 'PUT',
+      path: '/k',
+      headers: [
+        'x-amz-decoded-content-length',
+        String(content.length),
+        'Content-Length',
+        String(length),
+        'Expect',
+        '100-continue',
+      ],
+    }
+    const { headers, seed } = sign(site.proxy.credentialsOf('awsconsole'), call, {
+      service: 's3',
+      payloadHash: streamingPayload,
+    })
+    const socket = tls.connect({ socket: await connectTo(site.proxy, `${s3}:443`), servername: s3, ca: site.ca })
+    const request = https.request({ createConnection: () => socket, method: 'PUT', path: '/k', headers: [...headers] })
+    request.flushHeaders()
+    await once(request, 'continue')
+    Readable.from(encodeChunks(Readable.from([content]), { seed })).pipe(request)
+    const [response] = (await once(request, 'response')) as [http.IncomingMessage]
+    assert.equal(response.statusCode, 200)
+    assert.equal(site.seen[0]?.body, content.toString())
+    socket.destroy()
+  })
+
   test('that are presigned with a placeholder are marked, and those of a key that only looks like one are refused', async () => {
     await using site = await setUp()
     const mine = site.proxy.credentialsOf('awsconsole')

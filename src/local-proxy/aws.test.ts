@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, stat } from 'node:fs/promises'
 import http from 'node:http'
-import net, { type AddressInfo } from 'node:net'
+import https from 'node:https'
+import net, { type AddressInfo, type Socket } from 'node:net'
 import { suite, test } from 'node:test'
 import tls from 'node:tls'
 import { answerHeaders } from '#aws/forwarding.ts'
@@ -10,8 +12,10 @@ import { silentLog } from '#log.ts'
 import { createEgress } from '#net/egress.ts'
 import { generateKeyPair, privateKeyPem } from '#pki/key.ts'
 import { Secret } from '#secret.ts'
+import { requireTool } from '#test/tools.ts'
 import { isIntercepted, startAwsLocalProxy } from './aws.ts'
-import { connectTo, send, setUp, sign } from './aws-proxy-site.ts'
+import { connectTo, presign, send, setUp, sign } from './aws-proxy-site.ts'
+import { createLocalCa } from './local-ca.ts'
 import type { PlaceholderCredentials } from './placeholder-credentials.ts'
 
 const s3 = 'bucket.s3.us-east-1.amazonaws.com'
@@ -162,6 +166,70 @@ suite('connections', () => {
       .end()
     const [response] = (await once(request, 'connect')) as [http.IncomingMessage]
     assert.equal(response.statusCode, 503)
+  })
+
+  test('and requests that need nothing of ours go to AWS itself, through the proxy that tsh was given', async () => {
+    const ca = createLocalCa({ loginKeyPem: privateKeyPem(generateKeyPair().privateKey), clock: () => new Date() })
+    const asked: string[] = []
+    const aws = https.createServer(
+      { SNICallback: (name, callback) => callback(null, ca.contextFor(name)) },
+      (request, response) => void response.end(`${request.method} ${request.headers.host}${request.url}`),
+    )
+    aws.listen(0, '127.0.0.1')
+    await once(aws, 'listening')
+    const company = http.createServer()
+    company.on('connect', (request, client: Socket) => {
+      asked.push(request.url ?? '')
+      const upstream = net.connect((aws.address() as AddressInfo).port, '127.0.0.1')
+      client.write('HTTP/1.1 200 OK\r\n\r\n')
+      client.pipe(upstream).pipe(client)
+      for (const socket of [client, upstream]) socket.on('error', () => {})
+    })
+    company.listen(0, '127.0.0.1')
+    await once(company, 'listening')
+    {
+      await using site = await setUp({
+        egress: {
+          httpsProxy: `http://127.0.0.1:${(company.address() as AddressInfo).port}`,
+          extraCa: ca.certificatePem,
+        },
+      })
+      assert.ok(site.ca.includes(ca.certificatePem.trim()), 'what tsh trusts, its children trust too')
+      const theirs = { accessKeyId: 'AKIASTRANGER1234567', secretAccessKey: new Secret('x') }
+      const query = presign(theirs, { host: s3, path: '/k' })
+      assert.equal((await send(site, { host: s3, path: '/k', query })).body, `GET ${s3}/k?${query}`)
+      assert.equal(
+        (await send(site, { host: s3, method: 'PUT', path: '/open', body: Buffer.from('x') })).body,
+        `PUT ${s3}/open`,
+      )
+      const channel = 'ssmmessages.us-east-1.amazonaws.com'
+      assert.equal((await send({ ...site, ca: ca.certificatePem }, { host: channel })).body, `GET ${channel}/`)
+      assert.deepEqual(new Set(asked), new Set([`${s3}:443`, `${channel}:443`]))
+      assert.equal(site.seen.length, 0)
+    }
+    for (const server of [aws, company]) {
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+
+  test('of a client that does not trust us say what it has to trust', async (context) => {
+    const openssl = requireTool(context, 'openssl')
+    if (openssl === undefined) return
+    await using site = await setUp()
+    const target = [
+      '-proxy',
+      `127.0.0.1:${site.proxy.port}`,
+      '-connect',
+      'sts.amazonaws.com:443',
+      '-verify_return_error',
+    ]
+    const child = spawn(openssl, ['s_client', ...target, '-no-CAfile', '-no-CApath', '-no-CAstore'], {
+      stdio: 'ignore',
+    })
+    const { text } = await site.noticed
+    assert.match(text, /does not trust the proxy's certificate for sts\.amazonaws\.com: have it read .*-localca\.pem/)
+    child.kill()
   })
 
   test('that are no CONNECT are told why', async () => {

@@ -81,6 +81,11 @@ export async function startAwsLocalProxy(options: AwsLocalProxyOptions): Promise
   server.on('checkContinue', forward)
   useOwnTimers(server)
 
+  const onDistrust = (host: string): void =>
+    onNotice({
+      kind: 'error',
+      text: `a client does not trust the proxy's certificate for ${host}: have it read ${first.caFile}, as AWS_CA_BUNDLE, NODE_EXTRA_CA_CERTS or in the trust store of the program`,
+    })
   const passThrough = new WeakMap<ConnectTarget, Socket>()
   const proxy = await serveConnect({
     host: '127.0.0.1',
@@ -100,7 +105,7 @@ export async function startAwsLocalProxy(options: AwsLocalProxyOptions): Promise
       if (head.length > 0) client.unshift(head)
       const upstream = passThrough.get(target)
       if (upstream !== undefined) await splice(client, upstream, { signal })
-      else await standIn({ server, client, host: target.host, signal, contextFor: ca.contextFor })
+      else await standIn({ server, client, host: target.host, signal, contextFor: ca.contextFor, onDistrust })
     },
   })
   stack.use(proxy)
@@ -136,10 +141,11 @@ interface StandIn {
   readonly host: string
   readonly signal: AbortSignal
   readonly contextFor: (host: string) => tls.SecureContext
+  readonly onDistrust: (host: string) => void
 }
 
 /** Ends the client's TLS with a certificate for the host that it asked for, and serves HTTP inside. */
-async function standIn({ server, client, host, signal, contextFor }: StandIn): Promise<void> {
+async function standIn({ server, client, host, signal, contextFor, onDistrust }: StandIn): Promise<void> {
   const secured = new tls.TLSSocket(client, {
     isServer: true,
     secureContext: contextFor(host),
@@ -149,7 +155,9 @@ async function standIn({ server, client, host, signal, contextFor }: StandIn): P
     },
     ALPNProtocols: ['http/1.1'],
   })
-  secured.on('error', () => {}) // a client that does not trust us closes; its own message says so
+  secured.on('error', (error: NodeJS.ErrnoException) => {
+    if (/ALERT_(UNKNOWN_CA|BAD_CERTIFICATE|CERTIFICATE_UNKNOWN)/.test(error.code ?? '')) onDistrust(host)
+  })
   const closed = once(secured, 'close')
   const handshake = AbortSignal.any([signal, AbortSignal.timeout(HANDSHAKE_MS)])
   try {
