@@ -27,7 +27,7 @@ export interface ProxyOptions {
 }
 
 /** A running proxy. */
-export interface Proxy extends AsyncDisposable {
+export interface RunningProxy extends AsyncDisposable {
   readonly port: number
   /** Chain that the web server shows, PEM, leaf first. */
   readonly webCertificatePem: string
@@ -54,7 +54,7 @@ export async function startProxy({
   authAddress,
   log: parentLog,
   clock,
-}: ProxyOptions): Promise<Proxy> {
+}: ProxyOptions): Promise<RunningProxy> {
   const log = parentLog.child('proxy')
   const member = typeof given === 'function' ? given : () => given
   const { clusterName } = member()
