@@ -26,14 +26,14 @@ export interface IdentifiedUser {
 }
 
 /** A part of the cluster: an agent, a proxy. */
-export interface IdentifiedMember {
+interface IdentifiedMember {
   readonly kind: 'member'
   readonly caller: Extract<Caller, { kind: 'member' }>
   readonly identity: HostIdentity
 }
 
 /** The local administrator of the Auth host, who may do everything. */
-export interface IdentifiedAdmin extends Omit<IdentifiedMember, 'kind'> {
+interface IdentifiedAdmin extends Omit<IdentifiedMember, 'kind'> {
   readonly kind: 'admin'
 }
 
@@ -89,6 +89,10 @@ export function createAccess({ store, clock }: { store: ResourceStore; clock: ()
     await checkLocks(identity)
     const user = await store.find<User>('user', identity.name)
     if (!user) throw new Unauthenticated(`the user "${identity.name}" no longer exists`, { hint: 'log in again' })
+    const { status } = user.spec
+    if (status?.is_locked) {
+      throw new AccessDenied(status.locked_message ?? 'the user is locked', { hint: 'ask an administrator' })
+    }
     return {
       kind: 'user',
       caller,

@@ -118,13 +118,22 @@ async function parseStaticToken(text: string): Promise<readonly JoinToken[]> {
   return values
     .map((one) => one.trim())
     .filter((one) => one !== '')
-    .map((name) =>
-      parseJoinToken({
-        kind: 'token',
-        metadata: { name, labels: { [originLabel]: 'config-file' } },
-        spec: { roles, join_method: 'token' },
-      }),
-    )
+    .map((name) => staticToken(name, roles))
+}
+
+function staticToken(name: string, roles: readonly string[]): JoinToken {
+  try {
+    return parseJoinToken({
+      kind: 'token',
+      metadata: { name, labels: { [originLabel]: 'config-file' } },
+      spec: { roles, join_method: 'token' },
+    })
+  } catch {
+    // Without the cause: it names the token, which is the secret.
+    throw new InvalidInput(`invalid static token spec: "${roles.join(',')}:${maskTokenName(name)}"`, {
+      hint: 'write auth_service.tokens as "role1,role2:value", with roles such as app and proxy',
+    })
+  }
 }
 
 async function readTokens(path: string): Promise<string> {

@@ -8,7 +8,7 @@ export interface StoredRecord<T> {
   readonly revision: string
 }
 
-export interface RecordOptions {
+interface RecordOptions {
   /** The record is gone after this instant. */
   readonly expires?: Date
   /** Revision that the record must still have; `'absent'`: there must be none. */

@@ -40,7 +40,7 @@ export interface ResourceChangesOptions {
 }
 
 /** Name of who writes, for `created_by`. */
-export const nameOf = (who: Identified): string => (who.kind === 'user' ? who.identity.name : who.identity.hostId)
+const nameOf = (who: Identified): string => (who.kind === 'user' ? who.identity.name : who.identity.hostId)
 
 export function createResourceChanges(options: ResourceChangesOptions): ResourceChanges {
   const { store, access, trail, locks, localUsers, clock } = options
@@ -178,7 +178,7 @@ export function createResourceChanges(options: ResourceChangesOptions): Resource
 }
 
 /** @throws {ResourceNotFound} naming the first role that does not exist */
-export async function checkRoles(store: ResourceStore, names: readonly string[]): Promise<void> {
+async function checkRoles(store: ResourceStore, names: readonly string[]): Promise<void> {
   for (const name of names) await store.get<Role>('role', name)
 }
 

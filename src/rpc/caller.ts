@@ -41,7 +41,7 @@ export interface Peer {
  * @throws {Unauthenticated}
  * @see RFC 5280 §6.1 path validation
  */
-export function identifyPeer({ certificatePem, address }: Peer, authorities: ClientAuthorities, now: Date): Caller {
+function identifyPeer({ certificatePem, address }: Peer, authorities: ClientAuthorities, now: Date): Caller {
   if (certificatePem === undefined) return { kind: 'anonymous', address }
   const kind = issuerKind(certificatePem, authorities, now)
   try {

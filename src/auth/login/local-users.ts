@@ -33,7 +33,7 @@ export interface LoginAttempt {
   readonly totpRule: TotpRule
 }
 
-export interface NewCredentials {
+interface NewCredentials {
   readonly token: Secret
   readonly password: Secret
   readonly totpCode: string

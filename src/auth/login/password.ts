@@ -3,7 +3,7 @@ import { InvalidInput, LimitExceeded } from '#errors.ts'
 import type { Secret } from '#secret.ts'
 
 /** Bytes of a password in UTF-8. */
-export const passwordBytes = { min: 12, max: 128 } as const
+const passwordBytes = { min: 12, max: 128 } as const
 
 /**
  * Argon2id with 19 MiB, two passes and one lane: the first choice of the OWASP Password Storage Cheat Sheet.

@@ -27,7 +27,7 @@ const MAX_DOCUMENTS = 2000
 /** Join methods that are verified here. */
 const methods: ReadonlyMap<string, Verify> = new Map([['token', verifyToken]])
 /** System roles that a machine can join with. */
-export const joinable: readonly SystemRole[] = ['App', 'Kube', 'Proxy', 'Discovery']
+const joinable: readonly SystemRole[] = ['App', 'Kube', 'Proxy', 'Discovery']
 
 type Parts = Pick<AuthParts, 'clusterName' | 'store' | 'authorities' | 'access' | 'trail' | 'hosts' | 'clock'>
 

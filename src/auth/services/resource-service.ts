@@ -1,6 +1,6 @@
 import type { ServiceImpl } from '@connectrpc/connect'
 import type { Identified, IdentifiedUser } from '#auth/access.ts'
-import { checkName, fromDocument, kindOf, toDocument } from '#auth/documents.ts'
+import { checkName, fromDocument, kindOf, toDocument, type WireDocument } from '#auth/documents.ts'
 import type { AuthParts } from '#auth/parts.ts'
 import { mayMemberSee, memberView, withoutSecrets } from '#auth/visibility.ts'
 import { watchResources } from '#auth/watch.ts'
@@ -14,6 +14,8 @@ import { ResourceNotFound } from '#storage/resource-errors.ts'
 
 /** Page of a list when the caller names none, and the most. */
 const PAGE = 1000
+/** A single document is smaller than this, so each page holds at least one. */
+const MAX_PAGE_BYTES = 3 * 1024 * 1024
 
 /** Resources by kind and name: for people by the rules of their roles, for members by what their system role is shown. */
 export function resourceService({
@@ -40,9 +42,17 @@ export function resourceService({
       authorizeRead(who, kind, withSecrets)
       const size = limit > 0 ? Math.min(limit, PAGE) : PAGE
       const page = await store.list(kind, { limit: size, ...(after !== '' && { after }) })
-      const shown = page.map((resource) => show(who, resource, withSecrets)).filter((one) => one !== undefined)
-      const next = page.length === size ? (page.at(-1)?.metadata.name ?? '') : ''
-      return { documents: shown.map(toDocument), next }
+      const documents: WireDocument[] = []
+      let bytes = 0
+      for (const [index, resource] of page.entries()) {
+        const shown = show(who, resource, withSecrets)
+        const document = shown && toDocument(shown)
+        bytes += Buffer.byteLength(document?.json ?? '')
+        // The rest comes with the next page: a message holds 4 MiB.
+        if (bytes > MAX_PAGE_BYTES) return { documents, next: page[index - 1]?.metadata.name ?? '' }
+        if (document) documents.push(document)
+      }
+      return { documents, next: page.length === size ? (page.at(-1)?.metadata.name ?? '') : '' }
     },
     async create({ document }, context) {
       return toDocument(withoutSecretsButName(await changes.create(await writer(context), fromDocument(document))))
