@@ -20,13 +20,13 @@ import { createRpcClient } from '#rpc/client.ts'
 import { authServerName, serverName } from '#tls-routing/names.ts'
 import { openTunnels } from '#tunnel/agent-end.ts'
 import { defaultProxyLimits, type ProxyConfig } from './config.ts'
-import { type RunningProxy, startProxy } from './server.ts'
+import { type Proxy as ProxyService, startProxy } from './server.ts'
 
 const cluster = 'example.test'
 
 interface Cluster extends AsyncDisposable {
   readonly auth: RunningAuth
-  readonly proxy: RunningProxy
+  readonly proxy: ProxyService
   readonly roots: readonly string[]
 }
 

@@ -27,7 +27,7 @@ export interface ProxyOptions {
 }
 
 /** A running proxy. */
-export interface RunningProxy extends AsyncDisposable {
+export interface Proxy extends AsyncDisposable {
   readonly port: number
   /** Chain that the web server shows, PEM, leaf first. */
   readonly webCertificatePem: string
@@ -54,7 +54,7 @@ export async function startProxy({
   authAddress,
   log: parentLog,
   clock,
-}: ProxyOptions): Promise<RunningProxy> {
+}: ProxyOptions): Promise<Proxy> {
   const log = parentLog.child('proxy')
   const member = typeof given === 'function' ? given : () => given
   const { clusterName } = member()
