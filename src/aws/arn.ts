@@ -1,7 +1,7 @@
 import { InvalidInput } from '#errors.ts'
 
 /** `arn:aws:iam::123456789012:role/team/Reader` in its parts. */
-export interface Arn {
+interface Arn {
   /** `aws`, `aws-cn`, `aws-us-gov` … */
   readonly partition: string
   readonly service: string
@@ -33,7 +33,7 @@ export class InvalidArn extends InvalidInput {}
  * @throws {InvalidArn}
  * @see AWS "Identify AWS resources with Amazon Resource Names (ARNs)"
  */
-export function parseArn(text: string): Arn {
+function parseArn(text: string): Arn {
   if (text.length > MAX_LENGTH) throw invalid(`invalid AWS ARN: longer than ${MAX_LENGTH} characters`)
   const [, partition, service, region = '', account = '', resource] = ARN.exec(text) ?? []
   if (partition === undefined || service === undefined || resource === undefined) {

@@ -32,7 +32,7 @@ export interface AwsOperation {
   readonly resource?: string
 }
 
-export const unknownOperation = 'unknown'
+const unknownOperation = 'unknown'
 
 /** Decodes every protocol of AWS: target headers, CBOR paths, `Action` in query or form, and paths of REST services. */
 export function decodeOperation(request: AwsRequestFacts): AwsOperation {

@@ -22,7 +22,7 @@ export interface RoleRequest {
   readonly durationSeconds?: number
 }
 
-export interface AssumedRole extends AwsCredentials {
+interface AssumedRole extends AwsCredentials {
   readonly sessionToken: Secret
   readonly expires: Date
   /** `arn:aws:sts::123456789012:assumed-role/Reader/alice` */

@@ -3,7 +3,7 @@ import { unreachable } from '#errors.ts'
 import { type AwsProxyFacts, awsVariables, type Variables } from './aws-environment.ts'
 
 export const awsFormats = ['unix', 'command-prompt', 'powershell', 'text', 'athena-odbc', 'athena-jdbc'] as const
-export type AwsFormat = (typeof awsFormats)[number]
+type AwsFormat = (typeof awsFormats)[number]
 type ShellFormat = Exclude<AwsFormat, 'athena-odbc' | 'athena-jdbc'>
 
 export interface AwsProxyText {

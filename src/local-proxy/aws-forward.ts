@@ -53,7 +53,7 @@ export interface ForwarderOptions {
 }
 
 /** A body whose hash is not the stated one. */
-export class HashMismatch extends InvalidInput {}
+class HashMismatch extends InvalidInput {}
 
 /** Gives the request listener. It never rejects: what fails is answered, or the connection is closed. */
 export function createAwsForwarder(

@@ -45,7 +45,7 @@ export interface SignedAwsRequest {
 }
 
 /** A request that is not signed for us: nothing of ours goes with it. */
-export interface ForeignRequest {
+interface ForeignRequest {
   readonly endpoint: AwsEndpoint
 }
 
