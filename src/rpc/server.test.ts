@@ -260,22 +260,16 @@ suite('what a client expects of the server', () => {
   })
 
   test('a server that nobody runs is reported as such', async () => {
-    const { port } = await closedPort()
+    const stopped = await start()
+    await stopped[Symbol.asyncDispose]()
     await using connection = createRpcClient({
       serverName,
       hostAuthorities: [hosts.pem],
-      dial: async () => net.connect(port, '127.0.0.1'),
+      dial: async () => net.connect(stopped.server.port, '127.0.0.1'),
     })
     await assert.rejects(createClient(ClusterService, connection.transport).whoAmI({}), Unavailable)
   })
 })
-
-/** A port on which something listened a moment ago. */
-async function closedPort(): Promise<{ port: number }> {
-  const running = await start()
-  await running[Symbol.asyncDispose]()
-  return { port: running.server.port }
-}
 
 suite('a connection', () => {
   test('serves many calls, and a new one is opened when it ended', async () => {

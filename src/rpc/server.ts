@@ -139,8 +139,9 @@ function createRequestListener(
 /** Turns errors of handlers into their form on the wire, and ends calls that take too long. */
 function answerErrors(log: Log, stopping: AbortSignal): Interceptor {
   const answer = (error: unknown, method: string): ConnectError => {
-    if (!(error instanceof AccessError) && !(error instanceof ConnectError)) log.error('call failed', { method, error })
-    else log.debug('call refused', { method, error })
+    if (error instanceof AccessError) log.debug('call refused', describeRefusal(method, error))
+    else if (error instanceof ConnectError) log.debug('call refused', { method, error })
+    else log.error('call failed', { method, error })
     return toConnectError(error)
   }
   return (next) => async (request) => {
@@ -155,6 +156,11 @@ function answerErrors(log: Log, stopping: AbortSignal): Interceptor {
       throw answer(error, method)
     }
   }
+}
+
+/** Why somebody may not is for the operator; what somebody sent may be a secret, such as the name of a join token. */
+function describeRefusal(method: string, error: AccessError): Readonly<Record<string, unknown>> {
+  return error.code === 'denied' ? { method, error } : { method, code: error.code }
 }
 
 /** A stream that ends because the server stops says so: its reader must not take it for complete. */
