@@ -1,4 +1,5 @@
 import { createInterface, type Interface } from 'node:readline'
+import { Writable } from 'node:stream'
 import { InvalidInput } from '#errors.ts'
 import { Secret } from '#secret.ts'
 import type { Terminal } from './terminal.ts'
@@ -17,65 +18,106 @@ export interface Prompt extends Disposable {
   readonly isInteractive: boolean
 }
 
-/** Dispose it, or a piped stdin keeps the program alive. */
+/** Dispose it, or stdin keeps the program alive. Lines that arrive before their question wait for it. */
 export function openPrompt(terminal: Terminal): Prompt {
-  return terminal.stdin.isTTY === true ? interactivePrompt(terminal) : pipedPrompt(terminal)
+  return new LinePrompt(terminal)
 }
 
-/** Longest line that is taken from a pipe. */
+/** Longest answer that is taken. */
 const MAX_LINE = 4096
 
-function interactivePrompt({ stdin, stderr }: Terminal): Prompt {
-  /** No marks and no colours, so that the question reads as the guides print it. */
-  const theme = { prefix: '', style: { message: (text: string) => text, answer: (text: string) => text } }
-  const asked = async (question: (context: object) => Promise<string>): Promise<string> => {
-    try {
-      return await question({ input: stdin, output: stderr })
-    } catch (error) {
-      if (error instanceof Error && error.name === 'ExitPromptError') throw new Interrupted()
-      throw error
-    }
-  }
-  return {
-    isInteractive: true,
-    async secret(message) {
-      const { password } = await import('@inquirer/prompts')
-      return new Secret(await asked((context) => password({ message, theme }, context)))
-    },
-    async line(message) {
-      const { input } = await import('@inquirer/prompts')
-      return asked((context) => input({ message, theme }, context))
-    },
-    [Symbol.dispose]() {},
-  }
-}
+/** What came from stdin and nobody has asked for yet; `end` and `interrupt` answer every question from then on. */
+type Arrival = { readonly line: string } | 'end' | 'interrupt'
 
-function pipedPrompt({ stdin, stderr }: Terminal): Prompt {
-  let reader: Interface | undefined
-  let lines: AsyncIterator<string> | undefined
-  const next = async (question: string): Promise<string> => {
-    stderr.write(`${question}\n`)
-    reader ??= createInterface({ input: stdin, crlfDelay: Number.POSITIVE_INFINITY, terminal: false })
-    lines ??= reader[Symbol.asyncIterator]()
-    const { value, done } = await lines.next()
-    if (done === true) {
+class LinePrompt implements Prompt {
+  readonly isInteractive: boolean
+  readonly #stderr: Terminal['stderr']
+  readonly #stdin: Terminal['stdin']
+  readonly #arrived: Arrival[] = []
+  #reader: Interface | undefined
+  #echo = false
+  #wake = (): void => {}
+
+  constructor({ stdin, stderr }: Terminal) {
+    this.#stdin = stdin
+    this.#stderr = stderr
+    this.isInteractive = stdin.isTTY === true
+  }
+
+  async secret(question: string): Promise<Secret> {
+    const answer = await this.#ask(question, { echo: false })
+    if (this.isInteractive) this.#stderr.write('\n') // the Enter was not echoed either
+    return new Secret(answer)
+  }
+
+  async line(question: string): Promise<string> {
+    return (await this.#ask(question, { echo: true })).trim()
+  }
+
+  [Symbol.dispose](): void {
+    this.#reader?.close()
+    this.#stdin.pause()
+  }
+
+  async #ask(question: string, { echo }: { readonly echo: boolean }): Promise<string> {
+    const reader = this.#open()
+    this.#echo = echo
+    if (echo && this.isInteractive) {
+      reader.setPrompt(`${question} `) // redrawn by the line editor
+      reader.prompt()
+    } else {
+      this.#stderr.write(this.isInteractive ? `${question} ` : `${question}\n`)
+    }
+    const arrival = await this.#next()
+    if (arrival === 'interrupt') throw new Interrupted()
+    if (arrival === 'end') {
       throw new InvalidInput(`the input ended before an answer to "${question}"`, {
         hint: 'run the command in a terminal, or pipe one line for each question',
       })
     }
-    if (value.length > MAX_LINE) {
+    if (arrival.line.length > MAX_LINE) {
       throw new InvalidInput(`the answer to "${question}" is too long`, {
         hint: `keep it within ${MAX_LINE} characters`,
       })
     }
-    return value
+    return arrival.line
   }
-  return {
-    isInteractive: false,
-    secret: async (question) => new Secret(await next(question)),
-    line: async (question) => (await next(question)).trim(),
-    [Symbol.dispose]() {
-      reader?.close()
-    },
+
+  async #next(): Promise<Arrival> {
+    while (this.#arrived.length === 0) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    const [first = 'end'] = this.#arrived
+    if (typeof first === 'object') this.#arrived.shift()
+    return first
+  }
+
+  #open(): Interface {
+    if (this.#reader !== undefined) return this.#reader
+    const [stderr, isEchoed] = [this.#stderr, (): boolean => this.#echo]
+    const output = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        if (isEchoed()) stderr.write(chunk)
+        done()
+      },
+    })
+    const reader = createInterface({
+      input: this.#stdin,
+      ...(this.isInteractive ? { output } : {}),
+      terminal: this.isInteractive, // raw mode: the terminal itself echoes nothing
+      historySize: 0,
+      crlfDelay: Number.POSITIVE_INFINITY,
+    })
+    const arrive = (arrival: Arrival): void => {
+      this.#arrived.push(arrival)
+      this.#wake()
+    }
+    reader.on('line', (line) => arrive({ line }))
+    reader.on('close', () => arrive('end'))
+    reader.on('SIGINT', () => arrive('interrupt'))
+    this.#reader = reader
+    return reader
   }
 }

@@ -51,7 +51,7 @@ export async function showTotpSecret(
   output.write('Add this account to your authenticator app:\n\n')
   if (output.isTTY === true) {
     const { default: qrcode } = await import('qrcode')
-    output.write(`${await qrcode.toString(uri, { type: 'utf8', margin: 1 })}\n`)
+    output.write(`${await qrcode.toString(uri, { type: 'terminal', small: true, errorCorrectionLevel: 'L' })}\n`)
   }
   output.write(`  Secret: ${secret}\n  URL:    ${uri}\n\n`)
 }
