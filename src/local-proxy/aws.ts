@@ -2,7 +2,7 @@
  * The AWS proxy on the workstation: an HTTPS proxy on loopback that stands in for AWS API hosts. A request that was signed
  * with the placeholder keys of an app login goes to the agents of that app; every other connection passes through.
  */
-import { once } from 'node:events'
+import { addAbortListener, once } from 'node:events'
 import http from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -158,6 +158,7 @@ async function standIn({ server, client, host, signal, contextFor, onDistrust }:
   secured.on('error', (error: NodeJS.ErrnoException) => {
     if (/ALERT_(UNKNOWN_CA|BAD_CERTIFICATE|CERTIFICATE_UNKNOWN)/.test(error.code ?? '')) onDistrust(host)
   })
+  using _ = addAbortListener(signal, () => secured.destroy())
   const closed = once(secured, 'close')
   const handshake = AbortSignal.any([signal, AbortSignal.timeout(HANDSHAKE_MS)])
   try {
