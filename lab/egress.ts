@@ -21,7 +21,7 @@ export interface EgressRoute {
 }
 
 /** One CONNECT that the proxy was asked for. */
-export interface SeenConnection {
+interface SeenConnection {
   readonly host: string
   readonly port: number
   /** Name of the route, `loopback`, `blocked`, or `refused` for names of nobody. */

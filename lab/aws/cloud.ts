@@ -34,6 +34,8 @@ export interface AwsLabOptions {
   readonly region?: string
   /** Buckets to begin with, in that region. */
   readonly buckets?: readonly string[]
+  /** Begins with nothing but the administrator: for what sets up its own roles. */
+  readonly empty?: true
   readonly log?: Log
   /** Time of the cloud. Certificates of the lab always follow the machine's clock. */
   readonly clock?: Clock
@@ -70,8 +72,8 @@ export interface AwsLab extends AsyncDisposable {
   putObject(bucket: string, key: string, content: string | Buffer): Promise<void>
   /** An EC2 instance that `DescribeInstances` shows, in the lab's own account and region. */
   addInstance(options?: { tags?: Readonly<Record<string, string>>; type?: string; hopLimit?: number }): Ec2Instance
-  /** A cluster that EKS shows, in the lab's own account and region. */
-  addEksCluster(cluster: Omit<EksCluster, 'region' | 'accountId'>): void
+  /** A cluster that EKS shows, in the lab's own account, and in its region unless said otherwise. */
+  addEksCluster(cluster: Omit<EksCluster, 'region' | 'accountId'> & { readonly region?: string }): void
   /** Orders a fault; disposing what it gives calls it off. */
   inject(fault: Fault): Disposable
   /** Sets the time of the cloud, from which it goes on. `undefined`: the clock that it was started with. */
@@ -128,7 +130,8 @@ export async function startAwsLab(options: AwsLabOptions = {}): Promise<AwsLab> 
   const routes = [aws, signIn, ...(options.routes ?? [])]
   const egress = stack.use(await startEgress({ routes, authority, log }))
 
-  setUpAccount(account)
+  account.createUser(administrator, { attach: ['AdministratorAccess'] })
+  if (!options.empty) setUpGuide(account)
   const adminKey = keys.createForUser(account, account.user(administrator))
   const instance = stack.use(await startInstance({ account, profile: 'TeleportAWSAccess', region, keys, clock }))
   const createBucket: AwsLab['createBucket'] = (name, { region: inRegion = region, account: owner = account } = {}) =>
@@ -153,17 +156,17 @@ export async function startAwsLab(options: AwsLabOptions = {}): Promise<AwsLab> 
     createBucket,
     putObject: (bucket, key, content) => store.putBytes(bucket, key, Buffer.from(content), clock()),
     addInstance: (settings = {}) => addInstance(networkOf(accountId, region), { ...settings, now: clock() }),
-    addEksCluster: (cluster) => void clusters.push({ ...cluster, region, accountId }),
+    addEksCluster: (cluster) => void clusters.push({ region, ...cluster, accountId }),
     inject: (fault) => faults.add(fault),
     setClock: cloudClock.set,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
 }
 
-function setUpAccount(account: Account): void {
+/** What the application access guide sets up. */
+function setUpGuide(account: Account): void {
   const { partition } = account
   const service = partition === 'aws-cn' ? 'ec2.amazonaws.com.cn' : 'ec2.amazonaws.com'
-  account.createUser(administrator, { attach: ['AdministratorAccess'] })
   account.createPolicy('AssumeRole', policy({ Effect: 'Allow', Action: 'sts:AssumeRole', Resource: '*' }))
   const agent = account.createRole({
     name: 'TeleportAWSAccess',

@@ -11,6 +11,8 @@ export interface Fault {
   readonly latencyMs?: number
   /** Breaks the connection without an answer. */
   readonly reset?: true
+  /** Breaks the connection after so many bytes of the answer's body. */
+  readonly cutAfterBytes?: number
   /** Answers with an error document of this status. */
   readonly status?: number
   /** Code of that document; `InternalFailure` when absent. */
@@ -31,15 +33,15 @@ export class Faults {
     }
   }
 
-  /** Lets the first fault that fits strike. @throws {AwsError} as the fault says */
-  async strike(request: { service: string; operation: string }, response: ServerResponse): Promise<void> {
+  /** Lets the first fault that fits strike, and gives it. @throws {AwsError} as the fault says */
+  async strike(request: { service: string; operation: string }, response: ServerResponse): Promise<Fault | undefined> {
     const entry = this.#waiting.find(
       ({ fault, left }) =>
         left > 0 &&
         (fault.service === undefined || fault.service === request.service) &&
         (fault.operation === undefined || fault.operation === request.operation),
     )
-    if (!entry) return
+    if (!entry) return undefined
     entry.left--
     const { latencyMs, reset, status, code } = entry.fault
     if (latencyMs !== undefined) await delay(latencyMs)
@@ -48,5 +50,6 @@ export class Faults {
       throw new AwsError('ConnectionReset', 500, 'the connection was broken on order')
     }
     if (status !== undefined) throw new AwsError(code ?? 'InternalFailure', status, 'This failure was ordered.')
+    return entry.fault
   }
 }

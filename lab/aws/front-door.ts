@@ -13,6 +13,7 @@ import { errorDocument, hostId } from './error-document.ts'
 import type { Faults } from './faults.ts'
 import { payloadModeOf } from './payload-mode.ts'
 import { parseForm } from './percent.ts'
+import { contentHashMismatch } from './s3-payload.ts'
 import { headerValues, parseClaim, sha256, verifyClaim, type WireRequest } from './signature.ts'
 import { SignatureProblem, toAwsError } from './signature-problem.ts'
 import { unknownService } from './unknown-service.ts'
@@ -71,6 +72,8 @@ interface Progress {
   operation: string
   accessKeyId: string | undefined
   principal: string | undefined
+  /** Ordered by a fault. */
+  cutAfterBytes: number | undefined
 }
 
 async function serve(settings: FrontDoorSettings, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -85,7 +88,13 @@ async function serve(settings: FrontDoorSettings, incoming: IncomingMessage, res
   const requestId = randomUUID()
   const named = settings.services.find(({ name }) => name === endpoint.service)
   const service = named ?? unknownService(endpoint.service, request)
-  const progress: Progress = { service, operation: '', accessKeyId: undefined, principal: undefined }
+  const progress: Progress = {
+    service,
+    operation: '',
+    accessKeyId: undefined,
+    principal: undefined,
+    cutAfterBytes: undefined,
+  }
   let answer: Answer
   let code: string | undefined
   try {
@@ -114,7 +123,8 @@ async function serve(settings: FrontDoorSettings, incoming: IncomingMessage, res
     error: code,
     headers: request.headers.filter(([name]) => !/^(?:authorization|x-amz-security-token)$/i.test(name)),
   })
-  await send({ answer, requestId, service, incoming, response })
+  const { cutAfterBytes } = progress
+  await send({ answer, requestId, service, incoming, response, cutAfterBytes })
 }
 
 /** Keeps the newest, so that a lab under load does not grow without end. */
@@ -142,7 +152,8 @@ async function answerTo(serving: Serving): Promise<Answer> {
   const body = service.streams ? Buffer.alloc(0) : await readWhole(openBody())
   const operation = service.operationOf(request, endpoint, body)
   progress.operation = operation ?? ''
-  await settings.faults.strike({ service: endpoint.service, operation: progress.operation }, response)
+  const fault = await settings.faults.strike({ service: endpoint.service, operation: progress.operation }, response)
+  progress.cutAfterBytes = fault?.cutAfterBytes
   const call = {
     endpoint,
     operation: progress.operation,
@@ -199,6 +210,12 @@ function authenticate(settings: FrontDoorSettings, call: Omit<Call, 'caller'>, p
 /** S3 states its hash or mode in a header, a presigned request in its query; without one that is unsigned. */
 function streamedPayloadHash(request: WireRequest, form: 'header' | 'query'): string {
   const [hash] = headerValues(request, 'x-amz-content-sha256')
+  const hasBody = ['content-length', 'transfer-encoding'].some(
+    (name) => !['0', undefined].includes(headerValues(request, name)[0]),
+  )
+  if (!hasBody && hash !== undefined && /^[0-9a-f]{64}$/.test(hash) && hash !== sha256('')) {
+    throw contentHashMismatch(hash, sha256(''))
+  }
   if (hash !== undefined) return hash
   if (form === 'query') return parseForm(request.query).get('X-Amz-Content-Sha256') ?? 'UNSIGNED-PAYLOAD'
   throw new AwsError('InvalidRequest', 400, 'Missing required header for this request: x-amz-content-sha256')
@@ -244,9 +261,11 @@ interface Sending {
   readonly service: AwsService
   readonly incoming: IncomingMessage
   readonly response: ServerResponse
+  readonly cutAfterBytes: number | undefined
 }
 
-async function send({ answer, requestId, service, incoming, response }: Sending): Promise<void> {
+async function send(sending: Sending): Promise<void> {
+  const { answer, requestId, service, incoming, response, cutAfterBytes } = sending
   const ids: Record<string, string> =
     service.protocol === 'rest-xml'
       ? { 'x-amz-request-id': requestId, 'x-amz-id-2': hostId }
@@ -255,6 +274,7 @@ async function send({ answer, requestId, service, incoming, response }: Sending)
   // What was refused before its body was read has a connection full of bytes that nobody wants.
   if (!incoming.complete && (incoming.headers['content-length'] ?? '0') !== '0') headers.connection = 'close'
   const { body } = answer
+  if (cutAfterBytes !== undefined) return cutOff(response, sending, { ...headers, ...lengthOf(body) })
   if (body instanceof Readable) {
     response.writeHead(answer.status, headers)
     if (incoming.method === 'HEAD') {
@@ -266,6 +286,28 @@ async function send({ answer, requestId, service, incoming, response }: Sending)
   const noBody = incoming.method === 'HEAD' || answer.status === 204 || answer.status === 304
   if (!noBody) headers['content-length'] ??= String(Buffer.byteLength(body ?? ''))
   response.writeHead(answer.status, headers).end(noBody ? undefined : body)
+}
+
+/** The length that an answer states, when it does not do so itself. */
+function lengthOf(body: Answer['body']): Record<string, string> {
+  return body instanceof Readable ? {} : { 'content-length': String(Buffer.byteLength(body ?? '')) }
+}
+
+async function cutOff(
+  response: ServerResponse,
+  { answer, cutAfterBytes = 0 }: Sending,
+  headers: Record<string, string>,
+): Promise<void> {
+  response.writeHead(answer.status, headers)
+  let left = cutAfterBytes
+  const body = answer.body instanceof Readable ? answer.body : Readable.from([Buffer.from(answer.body ?? '')])
+  for await (const chunk of body) {
+    const part: Buffer = chunk.subarray(0, left)
+    left -= part.length
+    await new Promise<void>((resolve) => response.write(part, () => resolve()))
+    if (left === 0) break
+  }
+  response.destroy()
 }
 
 function wireRequest(incoming: IncomingMessage): WireRequest {

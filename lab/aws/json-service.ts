@@ -12,7 +12,7 @@ export interface JsonCall {
   readonly accountId: string
 }
 
-export interface JsonOperation {
+interface JsonOperation {
   /** ARN that it acts on; `*` where it lists. */
   readonly resource: (json: JsonCall) => string
   readonly run: (json: JsonCall) => JsonObject

@@ -7,8 +7,6 @@ export const streamingModes = [
   'STREAMING-UNSIGNED-PAYLOAD-TRAILER',
 ] as const
 
-export type StreamingMode = (typeof streamingModes)[number]
-
 /** `signed` for a hash, the mode itself for a mode, `none` where the request does not say. */
 export function payloadModeOf(request: WireRequest): string {
   const [value] = headerValues(request, 'x-amz-content-sha256')

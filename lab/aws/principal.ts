@@ -46,7 +46,7 @@ export interface RequestFacts {
 }
 
 /** `aws:PrincipalArn`: the user's or the role's own ARN, never that of the session. */
-export function principalArn(principal: Principal): string {
+function principalArn(principal: Principal): string {
   return principal.kind === 'user' ? principal.user.arn : principal.role.arn
 }
 

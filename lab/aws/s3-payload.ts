@@ -61,7 +61,9 @@ export async function receiveBody(call: Call, directory: string): Promise<Receiv
   const trailers = { found: new Map<string, string>() as ReadonlyMap<string, string> }
   const content = await keepContent(decoded(call, { decoder, sums: [md5, running, hash], trailers }), directory)
   try {
-    if (hash) checkContentHash(call, hash.digest('hex'))
+    const computed = hash?.digest('hex')
+    const statedHash = String(headers['x-amz-content-sha256'])
+    if (computed !== undefined && computed !== statedHash) throw contentHashMismatch(statedHash, computed)
     const digest = md5.digest()
     const contentMd5 = headers['content-md5']
     if (typeof contentMd5 === 'string') checkMd5(contentMd5, digest)
@@ -169,16 +171,13 @@ function checkMd5(stated: string, digest: Buffer): void {
   }
 }
 
-function checkContentHash(call: Call, computed: string): void {
-  const stated = call.headers['x-amz-content-sha256']
-  if (stated === computed) return
-  throw new AwsError(
+/** The refusal of a body that does not hash to what was stated. */
+export function contentHashMismatch(stated: string, computed: string): AwsError {
+  return new AwsError(
     'XAmzContentSHA256Mismatch',
     400,
     "The provided 'x-amz-content-sha256' header does not match what was computed.",
-    {
-      fields: { ClientComputedContentSHA256: String(stated), S3ComputedContentSHA256: computed },
-    },
+    { fields: { ClientComputedContentSHA256: stated, S3ComputedContentSHA256: computed } },
   )
 }
 

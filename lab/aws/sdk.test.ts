@@ -354,4 +354,8 @@ test('faults strike as often as they were ordered', async () => {
   await assert.rejects(s3.send(new ListBucketsCommand({})), { name: 'SlowDown' })
   await assert.rejects(s3.send(new ListBucketsCommand({})), { code: 'ECONNRESET' })
   await s3.send(new ListBucketsCommand({}))
+  await lab.putObject(Bucket, 'cut', '0123456789')
+  using _cut = lab.inject({ operation: 'GetObject', cutAfterBytes: 4, times: 1 })
+  const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key: 'cut' }))
+  await assert.rejects(Body!.transformToString(), { code: 'ECONNRESET' })
 })

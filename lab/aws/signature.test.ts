@@ -205,6 +205,12 @@ suite('a signature that is not right is refused', () => {
       answer: [400, 'XAmzContentSHA256Mismatch'],
     },
     {
+      says: 'a hash of something where there is no body',
+      service: 's3',
+      bend: ({ body: _, ...request }) => withHeader('content-length', () => '0')(request),
+      answer: [400, 'XAmzContentSHA256Mismatch'],
+    },
+    {
       says: 'another path',
       service: 's3',
       bend: (request) => ({ ...request, path: '/reports/other' }),
