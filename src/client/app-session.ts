@@ -97,9 +97,15 @@ export async function findApp(connection: RpcConnection, name: string): Promise<
 }
 
 /** Ends an app login: at the cluster, which stops its certificate, and then here. A session that is gone is no error. */
-export async function endAppLogin(login: Login, connection: RpcConnection, found: AppLogin): Promise<void> {
+export async function endAppLogin(
+  login: Login,
+  connection: RpcConnection,
+  found: AppLogin,
+  { timeoutMs = 10_000 }: { readonly timeoutMs?: number } = {},
+): Promise<void> {
   try {
-    await createClient(AppService, connection.transport).endAppSession({ sessionId: found.route.sessionId })
+    const { sessionId } = found.route
+    await createClient(AppService, connection.transport).endAppSession({ sessionId }, { timeoutMs })
   } catch (error) {
     if (!(error instanceof NotFound)) throw error
   } finally {

@@ -56,5 +56,5 @@ async function endAppSessions(deps: TshDeps, login: Login): Promise<void> {
   const open = (await listAppLogins(login)).filter((found) => isAppLoginValid(found, deps.clock()))
   if (open.length === 0) return
   await using session = await connectSession(deps, login)
-  for (const found of open) await endAppLogin(login, session.connection, found)
+  for (const found of open) await endAppLogin(login, session.connection, found, { timeoutMs: 3_000 })
 }
