@@ -120,8 +120,9 @@ function textLine(json: string): string {
 }
 
 function fieldText(value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
-  return /^[\w.:/@+-]+$/.test(text) ? text : JSON.stringify(text)
+  const isList = Array.isArray(value) && value.every((item) => typeof item === 'string')
+  const text = typeof value === 'string' ? value : isList ? value.join(',') : (JSON.stringify(value) ?? '')
+  return /^[\w.:/@+,-]+$/.test(text) ? text : JSON.stringify(text)
 }
 
 /** What a peer sent may hold line breaks that would look like other lines of the log. */

@@ -1,0 +1,133 @@
+/** Starts the parts that a configuration enables, in one process. */
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import type { Auth } from '#auth/server.ts'
+import type { Environment } from '#cli/terminal.ts'
+import type { Clock } from '#clock.ts'
+import { InvalidInput } from '#errors.ts'
+import type { Log } from '#log.ts'
+import type { Egress } from '#net/egress.ts'
+import { defaultProxyLimits } from '#proxy/config.ts'
+import type { Proxy as ProxyService } from '#proxy/server.ts'
+import { type Address, addressText, parseAddress } from './address.ts'
+import type { DaemonConfig } from './config.ts'
+import { defaultPorts } from './config-teleport.ts'
+import { reachable } from './dial-tcp.ts'
+import { createHealth, type Health, type HealthListener, listenForHealth } from './health.ts'
+import { joinedProxyMember, localProxyMember } from './proxy-member.ts'
+
+export interface DaemonOptions {
+  readonly config: DaemonConfig
+  readonly egress: Egress
+  readonly env: Environment
+  /** Believes whoever answers as the cluster where no CA pin is set. */
+  readonly insecure?: boolean
+  readonly log: Log
+  readonly clock: Clock
+  /** Ends the start, where it waits for others. */
+  readonly signal: AbortSignal
+}
+
+/** What runs. Disposing stops it in the reverse order of its start. */
+export interface Daemon extends AsyncDisposable {
+  readonly auth: Auth | undefined
+  readonly proxy: ProxyService | undefined
+  /** Port of the diagnostics listener. */
+  readonly diagPort: number | undefined
+  readonly health: Health
+}
+
+/**
+ * Starts what the configuration enables, in order of need: diagnostics, Auth, proxy, agent.
+ * @throws {InvalidInput} where nothing is enabled, or a part does not know where the rest of its cluster is
+ */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { config, log, clock } = options
+  const nodeName = config.nodeName ?? hostname()
+  if (!config.auth && !config.proxy && !config.app) {
+    throw new InvalidInput('no service is enabled', {
+      hint: 'set "enabled: yes" in auth_service, proxy_service or app_service',
+    })
+  }
+  await using stack = new AsyncDisposableStack()
+  const health = createHealth()
+  for (const part of ['auth', 'proxy', 'app'] as const) if (config[part]) health.expect(part)
+  let diag: HealthListener | undefined
+  if (config.diag) diag = stack.use(await listenForHealth({ address: config.diag, health, log: log.child('diag') }))
+  let auth: Auth | undefined
+  if (config.auth) {
+    const { startAuth } = await import('#auth/server.ts')
+    auth = stack.use(
+      await startAuth({ config: config.auth, dataDir: config.dataDir, nodeName, log: log.child('auth'), clock }),
+    )
+    health.succeeded('auth')
+  }
+  let proxy: ProxyService | undefined
+  if (config.proxy) {
+    proxy = await startProxyPart(stack, { ...options, nodeName, auth })
+    health.succeeded('proxy')
+  }
+  if (config.app) {
+    throw new InvalidInput('app_service is not served yet', { hint: 'set "enabled: no" in app_service' })
+  }
+  const running = stack.move()
+  return { auth, proxy, diagPort: diag?.port, health, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
+}
+
+interface PartOptions extends DaemonOptions {
+  readonly nodeName: string
+  readonly auth: Auth | undefined
+}
+
+async function startProxyPart(stack: AsyncDisposableStack, options: PartOptions): Promise<ProxyService> {
+  const { config, auth, nodeName, clock, egress, signal, insecure = false } = options
+  const log = options.log
+  const settings = config.proxy
+  if (!settings) throw new Error('the proxy is not enabled')
+  const authAddress = authAddressOf(options)
+  const member = stack.use(
+    auth
+      ? await localProxyMember(auth, log)
+      : await joinedProxyMember({
+          config,
+          nodeName,
+          authServer: addressText(authAddress),
+          authAddress,
+          egress,
+          insecure,
+          log,
+          clock,
+          signal,
+        }),
+  )
+  const [publicAddr, ...others] = settings.publicAddrs.flatMap((text) => parseAddress(text, 443) ?? [])
+  const { startProxy } = await import('#proxy/server.ts')
+  return stack.use(
+    await startProxy({
+      config: {
+        listenHost: settings.listen.host,
+        listenPort: settings.listen.port,
+        publicAddr: publicAddr ?? { host: nodeName, port: settings.listen.port },
+        otherNames: others.map(({ host }) => host),
+        nodeName,
+        keypairs: settings.keyPairs,
+        keypairsReloadMs: settings.keyPairsReloadMs,
+        snapshotFile: join(config.dataDir, 'proxy', 'cache.json'),
+        limits: { ...defaultProxyLimits, connections: config.maxConnections },
+      },
+      member: member.member,
+      authAddress,
+      log,
+      clock,
+    }),
+  )
+}
+
+function authAddressOf({ auth, config }: PartOptions): Address {
+  if (auth) return { host: reachable(auth.host), port: auth.port }
+  const address = config.cluster.authServer && parseAddress(config.cluster.authServer, defaultPorts.auth)
+  if (address) return address
+  throw new InvalidInput('the proxy does not know where the Auth Service is', {
+    hint: 'set teleport.auth_server, or enable auth_service',
+  })
+}
