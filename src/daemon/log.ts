@@ -53,15 +53,26 @@ export function createLog(
   stream: Writable,
 ): Log {
   const shown = new Set<string>(fields)
+  const isWhole = shown.has('timestamp') && shown.has('level')
+  const shaped = (line: string): string => {
+    if (format === 'json' && isWhole) return line
+    const { timestamp, level, ...rest } = JSON.parse(line) as Entry // written by pino a moment ago
+    const entry = {
+      ...(shown.has('level') ? { level } : {}),
+      ...(shown.has('timestamp') ? { timestamp } : {}),
+      ...rest,
+    }
+    return format === 'json' ? `${JSON.stringify(entry)}\n` : textLine(entry)
+  }
   const logger = pino(
     {
       level: severity,
       base: null,
       messageKey: 'message',
-      timestamp: () => (shown.has('timestamp') ? `,"timestamp":"${new Date().toISOString()}"` : ''),
-      formatters: { level: (level) => (shown.has('level') ? { level } : {}) },
+      timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
+      formatters: { level: (level) => ({ level }) },
     },
-    { write: (line) => stream.write(format === 'json' ? line : textLine(line)) },
+    { write: (line) => stream.write(shaped(line)) },
   )
   const withStacks = severity === 'debug'
   const component = (name: string): Log => {
@@ -105,9 +116,10 @@ function errorText(error: Error, withStack: boolean): string {
   )
 }
 
+type Entry = Readonly<Record<string, unknown>>
+
 /** `2030-01-01T00:00:00.000Z INFO  [AUTH] started port:3025` */
-function textLine(json: string): string {
-  const { timestamp, level, component, message, ...rest } = JSON.parse(json) as Record<string, unknown> // written by pino a moment ago
+function textLine({ timestamp, level, component, message, ...rest }: Entry): string {
   const fields = Object.entries(rest).map(([key, value]) => `${key}:${fieldText(value)}`)
   const parts = [
     timestamp,
