@@ -83,6 +83,19 @@ export function mustBeAllowed(call: Call, question: Question, denied: (because: 
   if (!answer.allowed) throw denied(answer.because)
 }
 
+/**
+ * Handing a role to a service is a permission of its own.
+ *
+ * @see IAM User Guide, "Grant a user permissions to pass a role to an AWS service"
+ */
+export function mustBePassable(call: Call, roleArn: string, denied: (message: string) => AwsError): void {
+  const { partition } = call.endpoint
+  const service = partition === 'aws-cn' ? 'ec2.amazonaws.com.cn' : 'ec2.amazonaws.com'
+  const question = questionOf(call, 'iam:PassRole', roleArn, { 'iam:PassedToService': service })
+  const { principal } = callerOf(call)
+  mustBeAllowed(call, question, (because) => denied(deniedText(principal, question, because)))
+}
+
 /** `User: ARN is not authorized to perform: ACTION on resource: RESOURCE because …` */
 export function deniedText(principal: Principal, { action, resource }: Question, because: string): string {
   return `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${resource} ${because}`

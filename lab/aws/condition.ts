@@ -98,8 +98,6 @@ const keys = new Set([
   'aws:principaltype',
   'aws:requestedregion',
   'aws:securetransport',
-  'aws:sourceaccount',
-  'aws:sourcearn',
   'aws:sourceidentity',
   'aws:sourceip',
   'aws:tagkeys',

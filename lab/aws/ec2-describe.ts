@@ -1,6 +1,6 @@
 /** EC2 operations that only read. */
 import { AwsError } from './aws-error.ts'
-import type { Ec2Call, Ec2Operation } from './ec2.ts'
+import type { Ec2Call, Ec2Operation } from './ec2-call.ts'
 import type { Ec2Instance, Ec2Network } from './ec2-network.ts'
 import { regions } from './endpoint.ts'
 import { globMatches } from './glob.ts'

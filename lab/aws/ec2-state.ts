@@ -1,7 +1,7 @@
 /** EC2 operations that change instances. */
 import { AwsError } from './aws-error.ts'
-import { callerOf } from './call.ts'
-import type { Ec2Call, Ec2Operation } from './ec2.ts'
+import { callerOf, mustBePassable } from './call.ts'
+import { type Ec2Call, type Ec2Operation, unauthorized } from './ec2-call.ts'
 import { checkIds, idsOf, stateXml } from './ec2-describe.ts'
 import type { Ec2Instance } from './ec2-network.ts'
 
@@ -56,6 +56,7 @@ export const ec2StateOperations: Readonly<Record<string, Ec2Operation>> = {
           `Value (${named}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name`,
         )
       }
+      if (profile.role) mustBePassable(call, profile.role.arn, unauthorized)
       instance.profileArn = profile.arn
       return {
         iamInstanceProfileAssociation: {

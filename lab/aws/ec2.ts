@@ -1,25 +1,13 @@
 /** Amazon EC2, what one reads and a few changes of state. @see Amazon EC2 API Reference */
 import { randomUUID } from 'node:crypto'
 import { AwsError } from './aws-error.ts'
-import { type Answer, type AwsService, type Call, callerOf, mustBeAllowed, questionOf } from './call.ts'
+import { type Answer, type AwsService, callerOf } from './call.ts'
+import { type Ec2Operation, mayOrRefuse } from './ec2-call.ts'
 import { ec2DescribeOperations } from './ec2-describe.ts'
 import type { Ec2Network } from './ec2-network.ts'
 import { ec2StateOperations } from './ec2-state.ts'
-import { type Parameters, parametersOf } from './query-service.ts'
-import { writeXml, type XmlValue } from './xml.ts'
-
-/** What an operation gets: the caller's network in the region of the host. */
-export interface Ec2Call {
-  readonly network: Ec2Network
-  readonly parameters: Parameters
-  readonly call: Call
-}
-
-export interface Ec2Operation {
-  /** ARNs that it acts on; `*` for what describes. */
-  readonly resources?: (ec2: Ec2Call) => readonly string[]
-  readonly run: (ec2: Ec2Call) => Readonly<Record<string, XmlValue>>
-}
+import { parametersOf } from './query-service.ts'
+import { writeXml } from './xml.ts'
 
 const operations: Readonly<Record<string, Ec2Operation>> = { ...ec2DescribeOperations, ...ec2StateOperations }
 const namespace = 'http://ec2.amazonaws.com/doc/2016-11-15/'
@@ -48,7 +36,7 @@ export function ec2(networkOf: (accountId: string, region: string) => Ec2Network
         )
       }
       const ec2Call = { network: networkOf(principal.account.id, call.endpoint.region), parameters, call }
-      for (const resource of operation.resources?.(ec2Call) ?? ['*']) mayOrRefuse(call, resource)
+      for (const resource of operation.resources?.(ec2Call) ?? ['*']) mayOrRefuse(ec2Call, resource)
       if (parameters.get('DryRun') === 'true') {
         throw new AwsError('DryRunOperation', 412, 'Request would have succeeded, but DryRun flag is set.')
       }
@@ -57,14 +45,4 @@ export function ec2(networkOf: (accountId: string, region: string) => Ec2Network
       return { status: 200, headers, body: writeXml(`${call.operation}Response`, document, namespace) }
     },
   }
-}
-
-function mayOrRefuse(call: Call, resource: string): void {
-  const { principal } = callerOf(call)
-  const question = questionOf(call, `ec2:${call.operation}`, resource)
-  mustBeAllowed(call, question, (because) => {
-    const where = resource === '*' ? '' : ` on resource: ${resource}`
-    const message = `You are not authorized to perform this operation. User: ${principal.arn} is not authorized to perform: ${question.action}${where} ${because}`
-    return new AwsError('UnauthorizedOperation', 403, message)
-  })
 }

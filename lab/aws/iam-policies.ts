@@ -1,7 +1,7 @@
 /** IAM operations on customer managed policies; managed ones can be read. */
 import type { CustomerPolicy } from './account.ts'
 import { AwsError } from './aws-error.ts'
-import type { IamCall, IamOperation } from './iam.ts'
+import type { IamCall, IamOperation } from './iam-call.ts'
 import { encodedDocument, iamPage } from './iam-paging.ts'
 import { inUse } from './iam-roles.ts'
 import { findManagedPolicy, managedPolicyNames } from './managed-policies.ts'

@@ -1,7 +1,8 @@
 /** IAM operations on instance profiles and on OpenID Connect providers. */
 import type { InstanceProfile } from './account.ts'
 import { AwsError } from './aws-error.ts'
-import type { IamCall, IamOperation } from './iam.ts'
+import { mustBePassable } from './call.ts'
+import type { IamCall, IamOperation } from './iam-call.ts'
 import { iamPage } from './iam-paging.ts'
 import { inUse, roleXml } from './iam-roles.ts'
 import { list, required } from './query-service.ts'
@@ -35,6 +36,7 @@ export const iamProfileOperations: Readonly<Record<string, IamOperation>> = {
       if (profile.role) {
         throw new AwsError('LimitExceeded', 409, 'Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1')
       }
+      mustBePassable(iam.call, role.arn, (message) => new AwsError('AccessDenied', 403, message))
       profile.role = role
       return undefined
     },

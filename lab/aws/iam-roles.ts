@@ -1,7 +1,7 @@
 /** IAM operations on roles, and on the policies that are in or on them. */
 import { checkMaxSession, type Role } from './account.ts'
 import { AwsError } from './aws-error.ts'
-import type { IamCall, IamOperation } from './iam.ts'
+import type { IamCall, IamOperation } from './iam-call.ts'
 import { encodedDocument, iamPage } from './iam-paging.ts'
 import { parsePolicy } from './policy.ts'
 import { list, required } from './query-service.ts'

@@ -1,31 +1,13 @@
 /** AWS Identity and Access Management: what is created here is what is enforced. @see IAM API Reference */
-import type { Account } from './account.ts'
 import { AwsError } from './aws-error.ts'
-import { type AwsService, type Call, callerOf, deniedText, mustBeAllowed, questionOf } from './call.ts'
+import { type AwsService, callerOf, deniedText, mustBeAllowed, questionOf } from './call.ts'
 import type { AccessKeys } from './credentials.ts'
+import type { IamCall, IamOperation } from './iam-call.ts'
 import { iamPolicyOperations } from './iam-policies.ts'
 import { iamProfileOperations } from './iam-profiles.ts'
 import { iamRoleOperations } from './iam-roles.ts'
 import { iamUserOperations } from './iam-users.ts'
-import { type Parameters, type QueryOperation, queryService } from './query-service.ts'
-import type { XmlValue } from './xml.ts'
-
-/** What an operation gets: the caller's own account, its parameters, and who calls. */
-export interface IamCall {
-  readonly account: Account
-  readonly parameters: Parameters
-  readonly call: Call
-  readonly keys: AccessKeys
-}
-
-/** One operation: on what it acts, for the caller's policies, and what it does. */
-export interface IamOperation {
-  /** ARN of what it acts on; `*` where it lists. */
-  readonly resource: (iam: IamCall) => string
-  /** Further condition keys, such as `iam:PolicyARN`. */
-  readonly context?: (iam: IamCall) => Readonly<Record<string, string | undefined>>
-  readonly run: (iam: IamCall) => XmlValue
-}
+import { type QueryOperation, queryService } from './query-service.ts'
 
 const operations: Readonly<Record<string, IamOperation>> = {
   ...iamRoleOperations,

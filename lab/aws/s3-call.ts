@@ -44,6 +44,7 @@ export function refusalFor(s3: S3Call, bucket: Bucket, action: string, key?: str
     's3:prefix': query.get('prefix'),
     's3:delimiter': query.get('delimiter'),
     's3:max-keys': query.get('max-keys'),
+    's3:x-amz-content-sha256': call.headers['x-amz-content-sha256']?.toString(),
   })
   const answer = authorize(principal, question)
   // No bucket of the lab has a policy, so that nobody of another account gets in.

@@ -13,6 +13,7 @@ import {
   StopInstancesCommand,
 } from '@aws-sdk/client-ec2'
 import {
+  AddRoleToInstanceProfileCommand,
   AttachRolePolicyCommand,
   CreateRoleCommand,
   DeleteRoleCommand,
@@ -333,6 +334,42 @@ suite('IAM', () => {
     await assert.rejects(new IAMClient(settings(reader)).send(new DeleteRoleCommand({ RoleName })), {
       name: 'AccessDenied',
     })
+  })
+  test('handing a role to an instance takes a permission of its own', async () => {
+    const iam = new IAMClient(settings())
+    const statement = (Resource: string, Condition?: object): object => ({
+      Effect: 'Allow',
+      Action: ['iam:AddRoleToInstanceProfile', 'iam:PassRole'],
+      Resource,
+      Condition,
+    })
+    const RoleName = 'Passer'
+    const document = (...Statement: object[]): string => JSON.stringify({ Version: '2012-10-17', Statement })
+    lab
+      .account()
+      .createRole({
+        name: RoleName,
+        trust: document({ Effect: 'Allow', Principal: { AWS: '123456789012' }, Action: 'sts:AssumeRole' }),
+      })
+    lab.account().createInstanceProfile('Other')
+    const add = () =>
+      new IAMClient(settings({ role: RoleName })).send(
+        new AddRoleToInstanceProfileCommand({ InstanceProfileName: 'Other', RoleName }),
+      )
+    const put = (PolicyDocument: string) =>
+      iam.send(new PutRolePolicyCommand({ RoleName, PolicyName: 'pass', PolicyDocument }))
+    await put(document(statement('arn:aws:iam::123456789012:instance-profile/*')))
+    await assert.rejects(add(), {
+      name: 'AccessDenied',
+      message: /not authorized to perform: iam:PassRole on resource: arn:aws:iam::123456789012:role\/Passer/,
+    })
+    await put(
+      document(
+        statement('arn:aws:iam::123456789012:instance-profile/*'),
+        statement('*', { StringEquals: { 'iam:PassedToService': 'ec2.amazonaws.com' } }),
+      ),
+    )
+    await add()
   })
   test('lists in pages', async () => {
     const iam = new IAMClient(settings(reader))

@@ -91,7 +91,10 @@ function assumeRole({ directory, keys, assumed }: StsSettings, call: Call, param
       'sts:ExternalId': request.externalId,
       'sts:RoleSessionName': request.sessionName,
       'sts:SourceIdentity': request.sourceIdentity,
+      'sts:DurationSeconds': parameters.get('DurationSeconds'),
+      'sts:TransitiveTagKeys': request.transitiveTagKeys.length > 0 ? request.transitiveTagKeys : undefined,
       'aws:TagKeys': request.tags.size > 0 ? [...request.tags.keys()] : undefined,
+      ...Object.fromEntries([...role.tags].map(([key, value]) => [`aws:ResourceTag/${key}`, value])),
       ...Object.fromEntries([...request.tags].map(([key, value]) => [`aws:RequestTag/${key}`, value])),
     })
     if (!authorizeAssume(principal, role, account.id, question).allowed) throw denied(action)
