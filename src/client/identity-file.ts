@@ -39,7 +39,11 @@ export function parseIdentityFile(text: string, source: string): IdentityFile {
       hint: 'have it written anew',
     })
   }
-  return { certificatePem, privateKeyPem, hostAuthorities, identity: identityOf(certificatePem, hostAuthorities) }
+  try {
+    return { certificatePem, privateKeyPem, hostAuthorities, identity: identityOf(certificatePem, hostAuthorities) }
+  } catch (cause) {
+    throw new InvalidInput(`${source} holds certificates that cannot be read`, { hint: 'have it written anew', cause })
+  }
 }
 
 /** Who signed it says what it is: a member's certificate is signed by one of the host authorities, a user's is not. */

@@ -33,7 +33,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
 }
 
 /** Makes `path` and its parents, each for its owner alone. */
-export async function makePrivateDirectory(path: string): Promise<void> {
+async function makePrivateDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 })
 }
 

@@ -8,7 +8,7 @@ export interface ProxyAddress {
 }
 
 /** Port of a proxy whose address names none. */
-export const DEFAULT_PROXY_PORT = 443
+const DEFAULT_PROXY_PORT = 443
 
 /**
  * Parses `host`, `host:port`, `[::1]:port` or `https://host:port`, as people type and copy it.

@@ -14,7 +14,7 @@ import { authServerName } from '#tls-routing/names.ts'
 import type { TctlDeps } from './deps.ts'
 
 /** Options of tctl that say which cluster, and as whom. */
-export interface ConnectOptions {
+interface ConnectOptions {
   readonly config?: string
   readonly identity?: string
   readonly authServer?: string

@@ -47,16 +47,16 @@ export async function runTctl({ argv, env, terminal, clock, userHome, signal }: 
 
 function commandsOfTctl(deps: TctlDeps, program: Command): readonly LazyCommand[] {
   return [
-    { names: ['status'], load: async () => (await import('./commands/status.ts')).statusCommand(deps) },
-    { names: ['get'], load: async () => (await import('./commands/get.ts')).getCommand(deps) },
-    { names: ['create'], load: async () => (await import('./commands/create.ts')).createCommand(deps) },
-    { names: ['edit'], load: async () => (await import('./commands/edit.ts')).editCommand(deps) },
-    { names: ['rm', 'del', 'delete'], load: async () => (await import('./commands/rm.ts')).rmCommand(deps) },
-    { names: ['users', 'user'], load: async () => (await import('./commands/users.ts')).usersCommand(deps) },
-    { names: ['tokens', 'token'], load: async () => (await import('./commands/tokens.ts')).tokensCommand(deps) },
-    { names: ['auth'], load: async () => (await import('./commands/auth.ts')).authCommand(deps) },
-    { names: ['lock'], load: async () => (await import('./commands/lock.ts')).lockCommand(deps) },
-    { names: ['audit'], load: async () => (await import('./commands/audit.ts')).auditCommand(deps) },
+    { names: ['status'], load: async () => (await import('#tctl/commands/status.ts')).statusCommand(deps) },
+    { names: ['get'], load: async () => (await import('#tctl/commands/get.ts')).getCommand(deps) },
+    { names: ['create'], load: async () => (await import('#tctl/commands/create.ts')).createCommand(deps) },
+    { names: ['edit'], load: async () => (await import('#tctl/commands/edit.ts')).editCommand(deps) },
+    { names: ['rm', 'del', 'delete'], load: async () => (await import('#tctl/commands/rm.ts')).rmCommand(deps) },
+    { names: ['users', 'user'], load: async () => (await import('#tctl/commands/users.ts')).usersCommand(deps) },
+    { names: ['tokens', 'token'], load: async () => (await import('#tctl/commands/tokens.ts')).tokensCommand(deps) },
+    { names: ['auth'], load: async () => (await import('#tctl/commands/auth.ts')).authCommand(deps) },
+    { names: ['lock'], load: async () => (await import('#tctl/commands/lock.ts')).lockCommand(deps) },
+    { names: ['audit'], load: async () => (await import('#tctl/commands/audit.ts')).auditCommand(deps) },
     { names: ['version'], load: async () => (await import('#cli/version-command.ts')).versionCommand(deps) },
     {
       names: ['completion'],

@@ -31,11 +31,6 @@ export function parseNamedRef(text: string): Required<ResourceRef> {
   return { kind, name }
 }
 
-/** `role/dev`, as people type it. */
-export function formatRef({ kind, name }: { readonly kind: string; readonly name: string }): string {
-  return `${kind}/${name}`
-}
-
 function parseRef(text: string): ResourceRef {
   const slash = text.indexOf('/')
   const word = slash < 0 ? text : text.slice(0, slash)

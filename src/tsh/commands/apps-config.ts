@@ -26,7 +26,7 @@ export function appsConfigCommand(deps: TshDeps): Command {
 }
 
 /** The login that is meant. @throws {NotFound} @throws {UsageError} when several are there and none is named */
-export function chooseLogin(logins: readonly AppLogin[], app: string | undefined): AppLogin {
+function chooseLogin(logins: readonly AppLogin[], app: string | undefined): AppLogin {
   const [only, ...more] = app === undefined ? logins : logins.filter((each) => each.app === app)
   if (only === undefined) {
     throw app === undefined || logins.length === 0
@@ -43,7 +43,7 @@ export function chooseLogin(logins: readonly AppLogin[], app: string | undefined
 }
 
 /** The text of `tsh apps config` in one of its formats. @throws {UsageError} for another format */
-export async function appConfigText(
+async function appConfigText(
   found: AppLogin,
   { login, format }: { login: Pick<Login, 'profile' | 'keys'>; format: string },
 ): Promise<string> {

@@ -94,7 +94,7 @@ async function logIntoApp(
 }
 
 /** What the guide shows after a login to an AWS app. */
-export function awsSuccessText(app: string, roleArn: string): string {
+function awsSuccessText(app: string, roleArn: string): string {
   return [
     `Logged into AWS app ${JSON.stringify(app)}.`,
     '',

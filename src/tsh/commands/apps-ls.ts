@@ -81,7 +81,7 @@ async function listApps(deps: TshDeps, { login, filter }: { login: Login; filter
 }
 
 /** The table of `tsh apps ls`. An app with a live certificate is marked by `> `. */
-export function appsTable(
+function appsTable(
   clusters: readonly ClusterApps[],
   { verbose = false, all = false, width }: { verbose?: boolean; all?: boolean; width?: number | undefined },
 ): string {
