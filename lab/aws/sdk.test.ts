@@ -345,12 +345,10 @@ suite('IAM', () => {
     })
     const RoleName = 'Passer'
     const document = (...Statement: object[]): string => JSON.stringify({ Version: '2012-10-17', Statement })
-    lab
-      .account()
-      .createRole({
-        name: RoleName,
-        trust: document({ Effect: 'Allow', Principal: { AWS: '123456789012' }, Action: 'sts:AssumeRole' }),
-      })
+    lab.account().createRole({
+      name: RoleName,
+      trust: document({ Effect: 'Allow', Principal: { AWS: '123456789012' }, Action: 'sts:AssumeRole' }),
+    })
     lab.account().createInstanceProfile('Other')
     const add = () =>
       new IAMClient(settings({ role: RoleName })).send(
