@@ -5,13 +5,13 @@ import { decideResource, type Verb } from '#rbac/decide-resource.ts'
 import { explain } from '#rbac/decision.ts'
 import { findLock, identityTargets, lockMessage } from '#rbac/locks.ts'
 import { createRoleSet, type RoleSet } from '#rbac/role-set.ts'
-import type { Lock } from '#resources/lock.ts'
 import type { Resource } from '#resources/resource.ts'
 import type { Role } from '#resources/role.ts'
 import type { User } from '#resources/user.ts'
 import { type Caller, callerOf } from '#rpc/caller.ts'
 import type { ResourceStore } from '#storage/resource-store.ts'
 import type { Traits } from '#traits/traits.ts'
+import type { LiveLocks } from './live-locks.ts'
 
 /** A caller whose certificate counts at this moment: not locked, not removed, not limited to another use. */
 export type Identified = IdentifiedUser | IdentifiedMember | IdentifiedAdmin
@@ -54,17 +54,20 @@ export interface Access {
   /** Roles by name as they are now; a name without a role gives no rights. */
   roleSet(names: readonly string[], traits: Traits, userName: string): Promise<RoleSet>
   /** Refuses when a lock is in force for this identity. @throws {AccessDenied} */
-  checkLocks(identity: UserIdentity | HostIdentity): Promise<void>
-  /**
-   * For a stream that is open already: refuses once the certificate expired or a lock is in force. Cheap enough to ask
-   * twice a second for every stream: all of them share one look at the locks each half second.
-   */
-  checkStream(who: Identified): Promise<void>
+  checkLocks(identity: UserIdentity | HostIdentity): void
+  /** For a stream that is open already: refuses once the certificate expired or a lock is in force. */
+  checkStream(who: Identified): void
 }
 
-const LOOK_MS = 500
-
-export function createAccess({ store, clock }: { store: ResourceStore; clock: () => Date }): Access {
+export function createAccess({
+  store,
+  locks,
+  clock,
+}: {
+  store: ResourceStore
+  locks: LiveLocks
+  clock: () => Date
+}): Access {
   const roleSet: Access['roleSet'] = async (names, traits, userName) => {
     const roles = await Promise.all(names.map((name) => store.find<Role>('role', name)))
     return createRoleSet(
@@ -73,12 +76,11 @@ export function createAccess({ store, clock }: { store: ResourceStore; clock: ()
       { userName },
     )
   }
-  const refuseLocked = (identity: UserIdentity | HostIdentity, locks: readonly Lock[]): void => {
-    const lock = findLock(locks, identityTargets(identity), clock())
+  const checkLocks: Access['checkLocks'] = (identity) => {
+    const targets = identityTargets(identity)
+    const lock = findLock(locks.candidates(targets), targets, clock())
     if (lock) throw new AccessDenied(lockMessage(lock), { hint: 'ask an administrator what the lock is for' })
   }
-  const checkLocks: Access['checkLocks'] = async (identity) => refuseLocked(identity, await store.list<Lock>('lock'))
-  let look: { readonly at: number; readonly locks: Promise<readonly Lock[]> } | undefined
   const identifyUser = async (caller: Extract<Caller, { kind: 'user' }>): Promise<IdentifiedUser> => {
     const { identity } = caller
     if (identity.usage !== undefined) {
@@ -86,7 +88,7 @@ export function createAccess({ store, clock }: { store: ResourceStore; clock: ()
         hint: 'use the certificate of the login',
       })
     }
-    await checkLocks(identity)
+    checkLocks(identity)
     const user = await store.find<User>('user', identity.name)
     if (!user) throw new Unauthenticated(`the user "${identity.name}" no longer exists`, { hint: 'log in again' })
     const { status } = user.spec
@@ -111,7 +113,7 @@ export function createAccess({ store, clock }: { store: ResourceStore; clock: ()
       case 'member': {
         const { identity } = caller
         if (identity.roles.includes('Admin')) return { kind: 'admin', caller, identity }
-        await checkLocks(identity)
+        checkLocks(identity)
         return { kind: 'member', caller, identity }
       }
     }
@@ -127,13 +129,11 @@ export function createAccess({ store, clock }: { store: ResourceStore; clock: ()
     roleSet,
     checkLocks,
     mayDo,
-    async checkStream(who) {
-      const now = clock().getTime()
-      if (who.identity.expires.getTime() <= now) {
+    checkStream(who) {
+      if (who.identity.expires <= clock()) {
         throw new Unauthenticated('the client certificate expired', { hint: 'log in again, or renew the certificate' })
       }
-      if (!look || now - look.at >= LOOK_MS || now < look.at) look = { at: now, locks: store.list<Lock>('lock') }
-      if (who.kind !== 'admin') refuseLocked(who.identity, await look.locks)
+      if (who.kind !== 'admin') checkLocks(who.identity)
     },
     authorize(who, verb, kind, resource) {
       if (mayDo(who, verb, kind, resource)) return

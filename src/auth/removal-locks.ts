@@ -3,6 +3,7 @@ import { Conflict } from '#errors.ts'
 import { type Lock, type LockTarget, parseLock } from '#resources/lock.ts'
 import type { ResourceStore } from '#storage/resource-store.ts'
 import type { AuditTrail, EventFields } from './audit-trail.ts'
+import type { LiveLocks } from './live-locks.ts'
 
 /** The longest that any certificate of a user can still be valid. */
 const LOCK_MS = 30 * 3_600_000
@@ -14,8 +15,12 @@ export const removalLabel = 'teleport.internal/removal'
  * away, of an app session that was ended. They expire when no such certificate can be left.
  */
 export interface RemovalLocks {
-  /** Stops everything that fits the target. @param actor fields of the events */
-  stop(target: LockTarget, message: string, actor: EventFields): Promise<void>
+  /**
+   * Stops everything that fits the target.
+   * @param actor fields of the events
+   * @param expires when none of those certificates can be left; 30 hours from now unless it is known better
+   */
+  stop(target: LockTarget, message: string, actor: EventFields, expires?: Date): Promise<void>
   /** Takes back what `stop` did for this very target, because it is true again. */
   release(target: LockTarget, actor: EventFields): Promise<void>
   /**
@@ -28,10 +33,12 @@ export interface RemovalLocks {
 
 export function createRemovalLocks({
   store,
+  live,
   trail,
   clock,
 }: {
   store: ResourceStore
+  live: LiveLocks
   trail: AuditTrail
   clock: () => Date
 }): RemovalLocks {
@@ -40,7 +47,7 @@ export function createRemovalLocks({
       ({ metadata, spec }) => metadata.labels?.[removalLabel] === 'yes' && sameTarget(spec.target, target),
     )
   return {
-    async stop(target, message, actor) {
+    async stop(target, message, actor, expires = new Date(clock().getTime() + LOCK_MS)) {
       const now = clock()
       const lock = parseLock({
         kind: 'lock',
@@ -51,16 +58,18 @@ export function createRemovalLocks({
           message,
           created_at: now.toISOString(),
           created_by: 'system',
-          expires: new Date(now.getTime() + LOCK_MS).toISOString(),
+          expires: expires.toISOString(),
         },
       })
       const fields = { ...actor, name: lock.metadata.name, target, expires: lock.spec.expires }
-      await trail.around('lock.created', fields, () => store.create(lock))
+      const stored = await trail.around('lock.created', fields, () => store.create(lock))
+      await live.known(stored.metadata.name, stored.metadata.revision)
     },
     async release(target, actor) {
       for (const { metadata } of await find(target)) {
         const fields = { ...actor, name: metadata.name, target }
         await trail.around('lock.deleted', fields, () => store.delete('lock', metadata.name))
+        await live.known(metadata.name)
       }
     },
     async checkReuse(user) {

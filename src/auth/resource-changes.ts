@@ -9,6 +9,7 @@ import { ResourceChanged, ResourceExists, ResourceNotFound } from '#storage/reso
 import type { ResourceStore } from '#storage/resource-store.ts'
 import type { Access, Identified } from './access.ts'
 import { type AuditTrail, actorFields } from './audit-trail.ts'
+import type { LiveLocks } from './live-locks.ts'
 import type { RemovalLocks } from './removal-locks.ts'
 import {
   checkDocument,
@@ -35,6 +36,7 @@ export interface ResourceChangesOptions {
   readonly access: Access
   readonly trail: AuditTrail
   readonly locks: RemovalLocks
+  readonly live: LiveLocks
   readonly localUsers: LocalUsers
   readonly clock: Clock
 }
@@ -43,7 +45,7 @@ export interface ResourceChangesOptions {
 const nameOf = (who: Identified): string => (who.kind === 'user' ? who.identity.name : who.identity.hostId)
 
 export function createResourceChanges(options: ResourceChangesOptions): ResourceChanges {
-  const { store, access, trail, locks, localUsers, clock } = options
+  const { store, access, trail, locks, live, localUsers, clock } = options
 
   /** Runs the change with its event, if it has one. */
   const recorded = <T>(
@@ -58,6 +60,13 @@ export function createResourceChanges(options: ResourceChangesOptions): Resource
     return trail.around(event.type, { ...event.fields, ...actor, updated_by: actor.user }, change)
   }
 
+  /** A lock is in force for every call that begins after the answer. */
+  const inForce = async (resource: Resource): Promise<Resource> => {
+    const { kind, metadata } = resource
+    if (kind === 'lock') await live.known(metadata.name, metadata.revision)
+    return resource
+  }
+
   const insert = async (who: Identified, resource: Resource): Promise<Resource> => {
     access.authorize(who, 'create', resource.kind, resource)
     checkDocument(resource, undefined)
@@ -66,7 +75,7 @@ export function createResourceChanges(options: ResourceChangesOptions): Resource
       await locks.checkReuse(resource.metadata.name)
     }
     const complete = completeDocument(resource, undefined, nameOf(who), clock())
-    return recorded(who, 'created', complete, () => store.create(complete))
+    return inForce(await recorded(who, 'created', complete, () => store.create(complete)))
   }
 
   const replace = async (who: Identified, resource: Resource, old: Resource, confirm: boolean): Promise<Resource> => {
@@ -81,7 +90,7 @@ export function createResourceChanges(options: ResourceChangesOptions): Resource
       metadata: { ...complete.metadata, ...(revision !== undefined && { revision }) },
     }
     if (resource.kind === 'user') return replaceUser(who, atRevision as User, old as User)
-    return recorded(who, 'updated', atRevision, () => store.update(atRevision))
+    return inForce(await recorded(who, 'updated', atRevision, () => store.update(atRevision)))
   }
 
   const replaceUser = async (who: Identified, user: User, old: User): Promise<Resource> => {
@@ -153,6 +162,7 @@ export function createResourceChanges(options: ResourceChangesOptions): Resource
       if (kind === 'user') return removeUser(who, resource)
       if (kind === 'role') await checkRoleUnused(who, name)
       await recorded(who, 'deleted', resource, () => store.delete(kind, name))
+      if (kind === 'lock') await live.known(name)
     },
   }
 

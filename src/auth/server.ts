@@ -35,6 +35,7 @@ import type { AuthConfig } from './auth-config.ts'
 import { applySettings, applyStaticTokens, createPresets, settleCluster } from './first-start.ts'
 import { ANNOUNCEMENT_TTL_MS } from './heartbeats.ts'
 import { openHostGrants } from './host-grants.ts'
+import { openLiveLocks } from './live-locks.ts'
 import {
   createServerCertificate,
   issueLocalMember,
@@ -94,11 +95,12 @@ export async function startAuth({ config, dataDir, nodeName = hostname(), log, c
     await openSqliteAuditLog({ path: join(dataDir, 'log', 'events.db'), log: log.child('audit') }),
   )
   const trail = await openAuditTrail({ backend, auditLog, clusterName, clock, log })
-  const access = createAccess({ store, clock })
-  const locks = createRemovalLocks({ store, trail, clock })
+  const live = stack.use(await openLiveLocks({ store, log }))
+  const access = createAccess({ store, locks: live, clock })
+  const locks = createRemovalLocks({ store, live, trail, clock })
   const localUsers = openLocalUsers({ backend, clock, lockout: config.lockout })
   const hosts = openHostGrants(backend)
-  const changes = createResourceChanges({ store, access, trail, locks, localUsers, clock })
+  const changes = createResourceChanges({ store, access, trail, locks, live, localUsers, clock })
   const proxyAddress = async (): Promise<string | undefined> => {
     const proxies = await store.list<ProxyMember>('proxy')
     return proxies.find(({ spec }) => spec.public_addr)?.spec.public_addr ?? config.proxyPublicAddr

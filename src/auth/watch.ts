@@ -17,7 +17,7 @@ export interface WatchRequest {
   /** The resource as this caller is shown it; `undefined`: not at all. */
   readonly show: (resource: Resource) => Resource | undefined
   /** Asked at every progress mark: a caller who is locked or whose certificate expired stops watching. */
-  readonly stillAllowed: () => Promise<unknown>
+  readonly stillAllowed: () => void
 }
 
 /**
@@ -59,7 +59,7 @@ export async function* watchResources(request: WatchRequest): AsyncGenerator<Wir
     }
   }
   for await (const event of store.watch(kinds, revision, signal)) {
-    if (event.type === 'progress') await stillAllowed()
+    if (event.type === 'progress') stillAllowed()
     const wire = forward(event)
     if (wire) yield wire
   }

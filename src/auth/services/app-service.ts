@@ -70,7 +70,8 @@ export function appService(parts: Parts): ServiceImpl<typeof AppService> {
       }
       const actor = actorFields(who.caller)
       // With the user in the target nobody can end the session of somebody else.
-      await locks.stop({ user: who.identity.name, app_session: sessionId }, 'the app session was ended', actor)
+      const target = { user: who.identity.name, app_session: sessionId }
+      await locks.stop(target, 'the app session was ended', actor, who.identity.expires)
       await trail.record('app.session.end', { ...actor, sid: sessionId })
       return {}
     },

@@ -166,6 +166,6 @@ async function loginIdentity(
     isRenewable: false,
     disallowReissue: false,
   }
-  await access.checkLocks(identity)
+  access.checkLocks(identity)
   return identity
 }
