@@ -28,6 +28,7 @@ interface SeenConnection {
   readonly outcome: string
 }
 
+/** What the proxy is made of. */
 export interface EgressSettings {
   readonly routes: readonly EgressRoute[]
   readonly authority: LabAuthority

@@ -8,6 +8,7 @@ import { invalidPrincipal, type Policy, parsePolicy } from './policy.ts'
 /** A public key as a provider publishes it (RFC 7517). */
 export type Jwk = JsonWebKeyInput['key']
 
+/** Parts of AWS that know nothing of one another. */
 export type Partition = 'aws' | 'aws-cn' | 'aws-us-gov'
 
 /** What users and roles have in common: a name, an ARN and policies. */
@@ -26,10 +27,12 @@ export interface Identity {
   readonly tags: Map<string, string>
 }
 
+/** A user, with long-term keys. */
 export interface User extends Identity {
   readonly kind: 'user'
 }
 
+/** A role: who may take it (`trust`), what it may do, and for how long. */
 export interface Role extends Identity {
   readonly kind: 'role'
   trust: Policy
@@ -37,6 +40,7 @@ export interface Role extends Identity {
   description: string | undefined
 }
 
+/** A policy that an account made itself: `arn:aws:iam::123456789012:policy/AssumeRole`. */
 export interface CustomerPolicy {
   readonly name: string
   readonly path: string
@@ -47,6 +51,7 @@ export interface CustomerPolicy {
   readonly description: string | undefined
 }
 
+/** What gives an EC2 instance its role. */
 export interface InstanceProfile {
   readonly name: string
   readonly path: string
@@ -56,6 +61,7 @@ export interface InstanceProfile {
   role: Role | undefined
 }
 
+/** An OpenID Connect provider whose tokens roles may trust. */
 export interface OidcProvider {
   readonly arn: string
   /** Without the scheme, as the ARN and the condition keys have it: `oidc.eks.us-east-1.amazonaws.com/id/EXAMPLE`. */
@@ -66,6 +72,7 @@ export interface OidcProvider {
   keys: readonly Jwk[]
 }
 
+/** What a role is made from. */
 export interface RoleSettings {
   readonly name: string
   readonly path?: string
@@ -79,6 +86,7 @@ export interface RoleSettings {
   readonly tags?: Readonly<Record<string, string>>
 }
 
+/** What an account is made from. */
 export interface AccountSettings {
   readonly id: string
   readonly partition: Partition

@@ -26,12 +26,14 @@ export interface Call {
   readonly openBody: () => Readable
 }
 
+/** Who signed, and with what. */
 export interface Caller {
   readonly key: AccessKey
   readonly principal: Principal
   readonly signature: VerifiedSignature
 }
 
+/** A whole answer. A `HEAD` request gets everything of it but the body. */
 export interface Answer {
   readonly status: number
   readonly headers?: Readonly<Record<string, string>>

@@ -2,8 +2,10 @@
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 
+/** As they stand in header names: `x-amz-checksum-crc32c`. */
 export const checksumAlgorithms = ['crc32', 'crc32c', 'crc64nvme', 'sha1', 'sha256'] as const
 
+/** One of them. */
 export type ChecksumAlgorithm = (typeof checksumAlgorithms)[number]
 
 /** A checksum in the making. `digest` may be asked for once. */

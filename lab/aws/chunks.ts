@@ -8,6 +8,7 @@ import { AwsError } from './aws-error.ts'
 import { sameText } from './credentials.ts'
 import { hmac, sha256, type VerifiedSignature } from './signature.ts'
 
+/** What the headers of a request promised of its framed body. */
 export interface ChunkRules {
   /** Chunks carry signatures that go on from this one; `undefined` for the unsigned form. */
   readonly signature: VerifiedSignature | undefined

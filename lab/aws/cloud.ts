@@ -25,6 +25,7 @@ import { type Bucket, S3Store } from './s3-store.ts'
 import { secretsManager } from './secrets-manager.ts'
 import { type AssumedRole, sts } from './sts.ts'
 
+/** How the lab begins. Everything has a default. */
 export interface AwsLabOptions {
   /** `123456789012` when absent. */
   readonly accountId?: string

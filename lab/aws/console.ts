@@ -24,6 +24,7 @@ const hosts = new Set(['signin.aws.amazon.com', 'signin.amazonaws-us-gov.com', '
 const consoleHost = /^(?:[a-z0-9-]+\.)?console\.(?:aws\.amazon\.com|amazonaws-us-gov\.com|amazonaws\.cn)$/
 const tokenLifeMs = 15 * 60_000
 
+/** What the sign-in endpoint needs. */
 export interface ConsoleSettings {
   readonly keys: AccessKeys
   readonly clock: Clock

@@ -12,6 +12,7 @@ export interface Ec2Call {
   readonly call: Call
 }
 
+/** One operation. Who may not do it on all of `resources` may not do it at all. */
 export interface Ec2Operation {
   /** ARNs that it acts on; `*` for what describes. */
   readonly resources?: (ec2: Ec2Call) => readonly string[]

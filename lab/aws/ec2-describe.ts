@@ -10,6 +10,7 @@ import type { XmlValue } from './xml.ts'
 /** Values of an item by the names of filters; `tag:NAME` stands beside them. */
 type Filterable = Readonly<Record<string, string | undefined>>
 
+/** DescribeInstances, -Regions, -AvailabilityZones, -Vpcs, -Subnets, -SecurityGroups. */
 export const ec2DescribeOperations: Readonly<Record<string, Ec2Operation>> = {
   DescribeInstances: {
     run(ec2) {

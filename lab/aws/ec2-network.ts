@@ -1,6 +1,7 @@
 /** What an account has in one region: instances, and the network that they are in. */
 import { createHash, randomBytes } from 'node:crypto'
 
+/** An instance as EC2 knows it. It runs no program. */
 export interface Ec2Instance {
   /** `i-0123456789abcdef0` */
   readonly id: string
@@ -15,6 +16,7 @@ export interface Ec2Instance {
   profileArn: string | undefined
 }
 
+/** The one VPC of an account in a region, and what is in it. */
 export interface Ec2Network {
   readonly region: string
   readonly accountId: string

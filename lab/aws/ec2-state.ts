@@ -34,6 +34,7 @@ function change(to: Ec2Instance['state']): Ec2Operation {
   }
 }
 
+/** StartInstances, StopInstances, TerminateInstances, AssociateIamInstanceProfile. */
 export const ec2StateOperations: Readonly<Record<string, Ec2Operation>> = {
   StartInstances: change('running'),
   StopInstances: change('stopped'),

@@ -5,11 +5,13 @@ import { writeXml } from './xml.ts'
 /** How a service speaks. @see Smithy, "AWS Protocols" */
 export type Protocol = 'rest-xml' | 'query' | 'ec2' | 'json' | 'rest-json'
 
+/** Headers and body of a refusal. */
 export interface ErrorDocument {
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
 
+/** Whose document it is. */
 export interface ErrorDocumentOptions {
   readonly protocol: Protocol
   readonly requestId: string

@@ -41,6 +41,7 @@ export interface SeenRequest {
   readonly headers: readonly (readonly [name: string, value: string])[]
 }
 
+/** What stands behind the door. */
 export interface FrontDoorSettings {
   readonly services: readonly AwsService[]
   readonly keys: AccessKeys

@@ -10,6 +10,7 @@ import type { XmlValue } from './xml.ts'
 
 const policyArn = ({ parameters }: IamCall): string => required(parameters, 'PolicyArn')
 
+/** CreatePolicy, GetPolicy, GetPolicyVersion, ListPolicies, DeletePolicy. */
 export const iamPolicyOperations: Readonly<Record<string, IamOperation>> = {
   CreatePolicy: {
     resource: ({ account, parameters }) =>

@@ -14,6 +14,7 @@ const resource = (iam: IamCall): string =>
 const theProfile = (iam: IamCall): InstanceProfile => iam.account.instanceProfile(profileName(iam))
 const providerArn = ({ parameters }: IamCall): string => required(parameters, 'OpenIDConnectProviderArn')
 
+/** Instance profiles: create, get, list, add and remove the role, delete; OpenID Connect providers: create, get, list, delete. */
 export const iamProfileOperations: Readonly<Record<string, IamOperation>> = {
   CreateInstanceProfile: {
     resource,

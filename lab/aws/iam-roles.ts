@@ -18,6 +18,7 @@ const context = ({ parameters }: IamCall): Record<string, string | undefined> =>
   'iam:PolicyARN': parameters.get('PolicyArn'),
 })
 
+/** Roles: create, get, list, update, delete; their inline policies and the policies attached to them. */
 export const iamRoleOperations: Readonly<Record<string, IamOperation>> = {
   CreateRole: {
     resource,
@@ -169,6 +170,7 @@ export function roleXml(role: Role): XmlValue {
   }
 }
 
+/** The refusal to delete what something else holds. */
 export const inUse = (message: string): AwsError => new AwsError('DeleteConflict', 409, message)
 const noPolicy = (name: string): AwsError =>
   new AwsError('NoSuchEntity', 404, `The role policy with name ${name} cannot be found.`)

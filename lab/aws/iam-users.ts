@@ -25,6 +25,7 @@ const resource = (iam: IamCall): string => {
   return iam.account.users.get(name)?.arn ?? iam.account.iamArn('user', iam.parameters.get('Path') ?? '/', name)
 }
 
+/** Users: create, get, list, delete; their policies and access keys. */
 export const iamUserOperations: Readonly<Record<string, IamOperation>> = {
   CreateUser: {
     resource,

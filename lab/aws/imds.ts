@@ -11,6 +11,7 @@ import type { Account } from './account.ts'
 import { type AccessKey, type AccessKeys, sameText } from './credentials.ts'
 import type { SessionPrincipal } from './principal.ts'
 
+/** Which instance it is, and how far its clients are. */
 export interface InstanceSettings {
   readonly account: Account
   /** Name of the instance profile; its role is looked up at each request. */

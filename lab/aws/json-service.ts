@@ -6,6 +6,7 @@ import { headerValues } from './signature.ts'
 /** A JSON object as it came or goes. */
 export type JsonObject = Readonly<Record<string, unknown>>
 
+/** One call: its input, and who made it. */
 export interface JsonCall {
   readonly input: JsonObject
   readonly call: Call
@@ -18,6 +19,7 @@ interface JsonOperation {
   readonly run: (json: JsonCall) => JsonObject
 }
 
+/** What a service is made from. */
 export interface JsonServiceSettings {
   readonly name: string
   /** What stands before the dot in `X-Amz-Target`: `DynamoDB_20120810`. */

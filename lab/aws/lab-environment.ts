@@ -14,6 +14,7 @@ export type LabIdentity =
   | 'instance'
   | 'none'
 
+/** Who, and the way in. */
 export interface EnvironmentSettings {
   readonly identity: LabIdentity
   readonly egressUrl: string

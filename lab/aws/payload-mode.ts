@@ -1,6 +1,7 @@
 /** How S3 requests say what their signature covers: the values of `x-amz-content-sha256`. */
 import { headerValues, type WireRequest } from './signature.ts'
 
+/** Modes whose body is framed in chunks. */
 export const streamingModes = [
   'STREAMING-AWS4-HMAC-SHA256-PAYLOAD',
   'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER',

@@ -16,6 +16,7 @@ export interface PrincipalPattern {
   readonly value: string
 }
 
+/** One statement of a policy. */
 export interface Statement {
   readonly effect: 'Allow' | 'Deny'
   readonly actions: readonly string[]

@@ -35,6 +35,7 @@ export interface SessionPrincipal extends Caller {
   readonly issuedAt: Date
 }
 
+/** A user or a session. Nobody signs as the root of an account here. */
 export type Principal = UserPrincipal | SessionPrincipal
 
 /** Facts of the request that conditions may ask for, beside those of the caller. */

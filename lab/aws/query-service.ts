@@ -11,6 +11,7 @@ export type Parameters = ReadonlyMap<string, string>
 /** One operation: gives what stands in `<ActionResult>`, or `undefined` where there is no result. */
 export type QueryOperation = (call: Call, parameters: Parameters) => XmlValue
 
+/** What a service is made from. */
 export interface QueryServiceSettings {
   readonly name: string
   /** `2011-06-15`; other versions are refused. */
@@ -81,4 +82,5 @@ export function list(parameters: Parameters, prefix: string): readonly ReadonlyM
   }
 }
 
+/** The refusal of a parameter. */
 export const validation = (message: string): AwsError => new AwsError('ValidationError', 400, message)

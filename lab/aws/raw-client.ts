@@ -5,6 +5,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import https from 'node:https'
 import { SignatureV4 } from '@smithy/signature-v4'
 
+/** A request, as it is to be signed or sent. */
 export interface RawRequest {
   readonly method?: string
   readonly host: string
@@ -16,6 +17,7 @@ export interface RawRequest {
   readonly body?: string | Buffer
 }
 
+/** What came back, read whole. */
 export interface RawResponse {
   readonly status: number
   readonly headers: IncomingHttpHeaders
@@ -24,12 +26,14 @@ export interface RawResponse {
   readonly code: string | undefined
 }
 
+/** A key pair, revealed. */
 export interface RawKey {
   readonly accessKeyId: string
   readonly secretAccessKey: string
   readonly sessionToken?: string
 }
 
+/** How to sign. */
 export interface RawSigning {
   readonly key: RawKey
   readonly service: string
@@ -143,6 +147,7 @@ export async function callRaw(
   return sendRaw(lab, await signRaw(request, signing))
 }
 
+/** What to frame, and how. */
 export interface ChunkedBody {
   readonly data: Buffer
   readonly chunkBytes: number

@@ -3,6 +3,7 @@ import type { Endpoint } from './endpoint.ts'
 import { decodePercent, parseForm } from './percent.ts'
 import { headerValues, type WireRequest } from './signature.ts'
 
+/** Bucket and key, decoded, and the query. */
 export interface S3Address {
   /** Empty for requests about no bucket. */
   readonly bucket: string

@@ -12,6 +12,7 @@ export interface S3Call extends S3Address {
   readonly store: S3Store
 }
 
+/** One operation, which asks for permission itself: it alone knows for what. */
 export type S3Operation = (s3: S3Call) => Promise<Answer> | Answer
 
 const s3Namespace = 'http://s3.amazonaws.com/doc/2006-03-01/'
@@ -60,6 +61,7 @@ export function refusalFor(s3: S3Call, bucket: Bucket, action: string, key?: str
   )
 }
 
+/** The refusal of S3. */
 export const accessDenied = (message: string): AwsError => new AwsError('AccessDenied', 403, message)
 
 /** A 200 with a document. */

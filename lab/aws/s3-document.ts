@@ -26,6 +26,7 @@ export async function readDocument({ call, store }: S3Call): Promise<XmlElement 
   }
 }
 
+/** The refusal of a document. */
 export const malformedXml = (): AwsError =>
   new AwsError(
     'MalformedXML',

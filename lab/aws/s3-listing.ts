@@ -13,6 +13,7 @@ interface Page {
   readonly last: string | undefined
 }
 
+/** ListObjects and ListObjectsV2. */
 export const listingOperations: Readonly<Record<string, S3Operation>> = {
   ListObjectsV2(s3) {
     const { query } = s3

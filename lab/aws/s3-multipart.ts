@@ -13,6 +13,7 @@ import { childText, type XmlElement } from './xml.ts'
 /** All parts but the last have at least 5 MiB. */
 const minPartBytes = 5 * 1024 ** 2
 
+/** CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload, ListParts, ListMultipartUploads. */
 export const multipartOperations: Readonly<Record<string, S3Operation>> = {
   CreateMultipartUpload(s3) {
     const bucket = openBucket(s3, 's3:PutObject', s3.key)

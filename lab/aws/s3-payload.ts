@@ -15,6 +15,7 @@ export interface StatedChecksum {
   readonly type: 'FULL_OBJECT' | 'COMPOSITE'
 }
 
+/** A body that kept all its promises. */
 export interface ReceivedBody {
   readonly content: Content
   /** Hex of MD5, as in an ETag. */

@@ -6,6 +6,7 @@ import type { ChecksumAlgorithm } from './checksum.ts'
 import { type Content, dropContent } from './s3-content.ts'
 import type { ReceivedBody, StatedChecksum } from './s3-payload.ts'
 
+/** An object. It never changes: a new one takes its place. */
 export interface StoredObject {
   readonly key: string
   readonly content: Content
@@ -19,6 +20,7 @@ export interface StoredObject {
   readonly parts: number | undefined
 }
 
+/** A multipart upload that is under way, with its parts by number. */
 export interface Upload {
   readonly id: string
   readonly key: string
@@ -29,6 +31,7 @@ export interface Upload {
   readonly parts: Map<number, ReceivedBody & { readonly at: Date }>
 }
 
+/** A bucket, in one region of one account. */
 export interface Bucket {
   readonly name: string
   readonly region: string

@@ -1,6 +1,7 @@
 /** Why a signature is refused, and how each family of services says it. */
 import { AwsError } from './aws-error.ts'
 
+/** What is wrong, in one word. */
 export type SignatureProblemKind =
   | 'expired-token'
   | 'malformed-header'
@@ -17,6 +18,7 @@ export type SignatureProblemKind =
   | 'wrong-service'
   | 'wrong-token'
 
+/** What some services add to the refusal. */
 export interface ProblemDetails {
   readonly expected?: string
   readonly expires?: Date
@@ -42,6 +44,7 @@ export class SignatureProblem extends Error {
 /** Families that word these refusals differently. */
 export type Wording = 's3' | 'ec2' | 'query' | 'json'
 
+/** Who says it, when and to whom. */
 export interface WordingContext {
   readonly wording: Wording
   readonly now: Date
@@ -95,7 +98,7 @@ function inQueryOrJson(
         `Unsupported AWS 'algorithm': '${subject.slice(0, 64)}'.`,
       )
     case 'wrong-region':
-      return wrong(`Credential should be scoped to a valid region. `.trimEnd())
+      return wrong('Credential should be scoped to a valid region.')
     case 'wrong-service':
       return wrong(`Credential should be scoped to correct service: '${details.expected}'.`)
     case 'unsigned-headers':

@@ -47,6 +47,7 @@ export interface VerifiedSignature {
   readonly scope: string
 }
 
+/** What a claim is held against. */
 export interface VerifyOptions {
   readonly request: WireRequest
   /** The last line of the canonical request: a hash or a mode. */

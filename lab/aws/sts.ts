@@ -26,6 +26,7 @@ export interface AssumedRole {
   readonly tags: Readonly<Record<string, string>>
 }
 
+/** What STS needs: roles, keys, and where to remember. */
 export interface StsSettings {
   readonly directory: Directory
   readonly keys: AccessKeys
