@@ -35,14 +35,14 @@ export async function runTctl({ argv, env, terminal, clock, userHome, signal }: 
     .option('-c, --config <file>', `configuration of the local Auth Service (${product.configFile})`)
     .option('-i, --identity <file>', 'identity file to call the cluster with')
     .option('--auth-server <address>', 'address of the Auth Service or of a proxy')
-  await addNamedCommand(program, commandsOfTctl(deps, program), argv)
+  const named = await addNamedCommand(program, commandsOfTctl(deps, program), argv)
   const running = runProgram(program, argv, {
     terminal,
     onDebug: () => {
       isDebug = true
     },
   })
-  return Promise.race([running, interrupted(signal)])
+  return named?.handlesInterrupt === true ? running : Promise.race([running, interrupted(signal)])
 }
 
 function commandsOfTctl(deps: TctlDeps, program: Command): readonly LazyCommand[] {
@@ -50,7 +50,11 @@ function commandsOfTctl(deps: TctlDeps, program: Command): readonly LazyCommand[
     { names: ['status'], load: async () => (await import('#tctl/commands/status.ts')).statusCommand(deps) },
     { names: ['get'], load: async () => (await import('#tctl/commands/get.ts')).getCommand(deps) },
     { names: ['create'], load: async () => (await import('#tctl/commands/create.ts')).createCommand(deps) },
-    { names: ['edit'], load: async () => (await import('#tctl/commands/edit.ts')).editCommand(deps) },
+    {
+      names: ['edit'],
+      handlesInterrupt: true, // Ctrl-C belongs to the editor
+      load: async () => (await import('#tctl/commands/edit.ts')).editCommand(deps),
+    },
     { names: ['rm', 'del', 'delete'], load: async () => (await import('#tctl/commands/rm.ts')).rmCommand(deps) },
     { names: ['users', 'user'], load: async () => (await import('#tctl/commands/users.ts')).usersCommand(deps) },
     { names: ['tokens', 'token'], load: async () => (await import('#tctl/commands/tokens.ts')).tokensCommand(deps) },

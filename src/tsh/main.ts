@@ -51,6 +51,7 @@ function commandsOfTsh(deps: TshDeps, program: Command): readonly LazyCommand[] 
     { names: ['login'], load: async () => (await import('#tsh/commands/login.ts')).loginCommand(deps) },
     { names: ['logout'], load: async () => (await import('#tsh/commands/logout.ts')).logoutCommand(deps) },
     { names: ['status'], load: async () => (await import('#tsh/commands/status.ts')).statusCommand(deps) },
+    { names: ['env'], load: async () => (await import('#tsh/commands/env.ts')).envCommand(deps) },
     { names: ['signup'], load: async () => (await import('#tsh/commands/signup.ts')).signupCommand(deps) },
     {
       names: ['password', 'change-password', 'passwd'],

@@ -183,6 +183,12 @@ suite('tsh status', () => {
   })
 })
 
+test('tsh env prints what other shells need to use this login', async () => {
+  const text = await ok('env')
+  assert.match(text, /^export TELEPORT_PROXY=127\.0\.0\.1:\d+\nexport TELEPORT_CLUSTER=example\n/)
+  assert.match(await ok('env --unset'), /^unset TELEPORT_PROXY\nunset TELEPORT_CLUSTER\n/)
+})
+
 suite('tsh login with a valid login', () => {
   test('shows the status and asks nothing', async () => assert.match(await ok('login'), /^> Profile URL/))
   test('for its own cluster renews the certificate', async () => {

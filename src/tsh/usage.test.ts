@@ -29,7 +29,7 @@ suite('what tsh says to whoever types something else', () => {
       'runtime',
     ])
   })
-  for (const line of ['status', 'apps ls', 'apps logout', 'mfa ls', 'aws s3 ls', 'password']) {
+  for (const line of ['status', 'env', 'apps ls', 'apps logout', 'mfa ls', 'aws s3 ls', 'password']) {
     test(`${line} without a login`, async () => {
       const { code, stderr } = await run(line)
       assert.deepEqual([code, stderr], [1, 'ERROR: Not logged in.\nhint: run "tsh login --proxy=HOST --user=NAME"\n'])
