@@ -217,7 +217,7 @@ export function clusterAddresses(
  * An address that may be an Auth Service's or a proxy's. No probe tells: agents of apps work through a proxy alone,
  * and a proxy needs the Auth Service.
  */
-export function eitherAddress(
+function eitherAddress(
   text: string,
   { proxy, app }: Services,
   path: readonly PropertyKey[],

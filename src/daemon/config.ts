@@ -188,7 +188,7 @@ function readYaml(text: string, file: string): { readonly value: unknown; readon
 }
 
 /** A configuration file that is no YAML. */
-export class UnreadableConfig extends InvalidInput {
+class UnreadableConfig extends InvalidInput {
   readonly file: string | undefined
   readonly line: number | undefined
 

@@ -20,7 +20,7 @@ export interface StartFlags {
   readonly app?: AppFlags
 }
 
-export interface AppFlags {
+interface AppFlags {
   readonly name?: string
   readonly uri?: string
   readonly publicAddr?: string

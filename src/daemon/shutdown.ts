@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '#log.ts'
 
 /** How long what is under way may take to end. systemd's own limit is 90 s. */
-export const SHUTDOWN_LIMIT_MS = 60_000
+const SHUTDOWN_LIMIT_MS = 60_000
 
 /** Disposes, and gives up at the limit. Whether everything ended. */
 export async function shutDown(parts: AsyncDisposable, log: Log, limitMs = SHUTDOWN_LIMIT_MS): Promise<boolean> {

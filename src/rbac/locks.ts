@@ -50,7 +50,7 @@ export function lockMessage({ spec: { target, message = '' } }: Lock): string {
 export const staleLocksText = 'preventive lock-out due to local lock view becoming unreliable'
 
 /** Age at which a view of the locks is not relied on in `strict` mode: five minutes. */
-export const MAX_LOCK_AGE_MS = 5 * 60_000
+const MAX_LOCK_AGE_MS = 5 * 60_000
 
 /** Whether everything must be refused because the locks were last known to be current at `asOf`. */
 export function isLockViewUnreliable(view: {

@@ -29,11 +29,6 @@ export function effectiveOptions({ roles }: RoleSet, cluster: ClusterDefaults = 
   }
 }
 
-/** What all sessions must prove: the cluster's demand, or what the roles that grant say. */
-export function mfaRequirement(clusterRequires: boolean): 'always' | 'per-role' {
-  return clusterRequires ? 'always' : 'per-role'
-}
-
 function smallestButZero(values: readonly number[]): number {
   const set = values.filter((value) => value > 0)
   return set.length === 0 ? 0 : Math.min(...set)

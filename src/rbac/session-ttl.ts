@@ -14,9 +14,9 @@ export interface SessionTtlRequest {
 }
 
 /** Longest life of any user's certificate: 30 hours. */
-export const MAX_SESSION_TTL_MS = 30 * 3_600_000
+const MAX_SESSION_TTL_MS = 30 * 3_600_000
 /** Shortest life that is of use to anyone: one minute. Only the parent's end may be nearer. */
-export const MIN_SESSION_TTL_MS = 60_000
+const MIN_SESSION_TTL_MS = 60_000
 const DEFAULT_SESSION_TTL_MS = 12 * 3_600_000
 
 /** `{ ttlMs: 43_200_000, expires }`; `ttlMs` is 0 or less where the parent certificate is over. */

@@ -75,7 +75,6 @@ export const parseNetworkingConfig = resourceParser({
     ssh_dial_timeout: duration().exactOptional(),
   }),
 })
-export type NetworkingConfig = ReturnType<typeof parseNetworkingConfig>
 
 /** Takes whether interactive sessions are recorded, and where. @throws {InvalidResource} */
 export const parseRecordingConfig = resourceParser({
@@ -87,4 +86,3 @@ export const parseRecordingConfig = resourceParser({
     proxy_checks_host_keys: flag.default(true),
   }),
 })
-export type RecordingConfig = ReturnType<typeof parseRecordingConfig>

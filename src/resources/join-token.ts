@@ -3,7 +3,7 @@ import { type Draft, type Fail, resourceParser } from './envelope.ts'
 import { duration, flag, labels, selector, strict, text, texts, untouched } from './schema.ts'
 
 /** The system roles that a token may give, as they are spelled in resources. */
-export const tokenRoles = [
+const tokenRoles = [
   'Auth',
   'Proxy',
   'Node',
@@ -17,10 +17,10 @@ export const tokenRoles = [
   'Trusted_cluster',
   'MDM',
 ] as const
-export type TokenRole = (typeof tokenRoles)[number]
+type TokenRole = (typeof tokenRoles)[number]
 
 /** How a machine may prove itself. Methods without a block take what they need from `allow`, or from the token's name. */
-export const joinMethods = ['token', 'ec2', 'iam', ...blockMethods()] as const
+const joinMethods = ['token', 'ec2', 'iam', ...blockMethods()] as const
 export type JoinMethod = (typeof joinMethods)[number]
 
 function blockMethods() {

@@ -38,11 +38,6 @@ export function parseResource(value: unknown, source?: DocumentSource): Resource
   return kindOf(value, source).parse(value, source)
 }
 
-/** Takes one resource of any kind as it was stored; see `KindDefinition.read`. @throws {InvalidResource} */
-export function readResource(value: unknown): Resource {
-  return kindOf(value).read(value)
-}
-
 /**
  * Values of a YAML 1.2 or JSON text, empty documents left out. Duplicate keys, alias bombs and unquoted templates are errors.
  * @throws {InvalidResource}

@@ -21,7 +21,7 @@ export function strict<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<S
 }
 
 /** `unknown field "app_label", did you mean "app_labels"?` */
-export function unknownField(unknown: readonly string[], known: readonly string[]): string {
+function unknownField(unknown: readonly string[], known: readonly string[]): string {
   const [name = ''] = unknown
   const suggestion = nearest(name, known)
   return `unknown field ${JSON.stringify(name.slice(0, 80))}${suggestion === undefined ? '' : `, did you mean "${suggestion}"?`}`

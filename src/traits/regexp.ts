@@ -7,7 +7,7 @@ const MAX_PATTERN = 2048
 const MAX_RESULT = 65_536
 
 /** A regular expression that cannot be used, with the engine's own explanation. */
-export class InvalidRegexp extends AccessError {
+class InvalidRegexp extends AccessError {
   override readonly code = 'invalid'
 
   constructor(pattern: string, problem: string, cause?: unknown) {
