@@ -16,7 +16,7 @@ import type { Address } from './address.ts'
  *   degraded    one failure leads here from any state
  *   recovering  the first success after a failure; the second one within it leads to ok
  */
-export type PartState = 'starting' | 'ok' | 'recovering' | 'degraded'
+type PartState = 'starting' | 'ok' | 'recovering' | 'degraded'
 
 /** Where parts say how they are. */
 export interface Health {

@@ -13,7 +13,7 @@ export type Decision =
     }
 
 /** Why not. `explain` in this file turns each into a sentence for the caller. */
-export type DenyReason =
+type DenyReason =
   | 'denied-by-role'
   | 'no-role-matches'
   | 'aws-role-not-allowed'

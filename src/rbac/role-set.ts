@@ -33,7 +33,7 @@ export interface CompiledRole {
   readonly deny: Conditions
 }
 
-export interface CompiledOptions {
+interface CompiledOptions {
   /** `Infinity` of the implicit role. */
   readonly maxSessionTtlMs: number
   /** 0: none. */

@@ -15,7 +15,7 @@ export interface Rule {
 }
 
 /** What a `where` may ask about. What is not there is an empty text or list. */
-export interface WhereScope {
+interface WhereScope {
   readonly user: WhereUser
   readonly resource?: Resource | undefined
   /** Users of a recorded session, for sessions and their trackers. */
@@ -23,7 +23,7 @@ export interface WhereScope {
 }
 
 /** The caller, as `user.…` in a `where`. */
-export interface WhereUser {
+interface WhereUser {
   readonly name: string
   readonly roles: readonly string[]
   readonly traits: Traits

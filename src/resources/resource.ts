@@ -11,7 +11,7 @@ export interface Resource<Kind extends string = string, Spec = unknown> {
   readonly status?: unknown
 }
 
-export interface Metadata {
+interface Metadata {
   readonly name: string
   readonly description?: string
   readonly labels?: Readonly<Record<string, string>>

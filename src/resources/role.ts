@@ -21,7 +21,6 @@ import { patternRegexp } from './string-pattern.ts'
 
 /** The versions of roles, oldest first. */
 export const roleVersions = ['v3', 'v4', 'v5', 'v6', 'v7', 'v8'] as const
-type RoleVersion = (typeof roleVersions)[number]
 
 const parseStrict = resourceParser({
   kind: 'role',

@@ -5,7 +5,7 @@ import { compileRegexp, type Regexp } from './regexp.ts'
 import { type Traits, valuesOf } from './traits.ts'
 
 /** A template that may not be stored, in the words of the reference. */
-export class InvalidTemplate extends AccessError {
+class InvalidTemplate extends AccessError {
   override readonly code = 'invalid'
 }
 
