@@ -1,6 +1,7 @@
 /** Every call, with a row for each kind of caller: who may, and who may not. */
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
+import { generate } from 'otplib'
 import { AccessError } from '#errors.ts'
 import {
   appServer,
@@ -211,6 +212,24 @@ const rows: readonly Row[] = [
   { call: 'ListMfaDevices', may: people, run: ({ users }) => users.listMfaDevices({}) },
   { call: 'BeginAddMfaDevice', may: people, run: ({ users }) => users.beginAddMfaDevice({ name: 'phone' }) },
   {
+    call: 'FinishAddMfaDevice',
+    may: people,
+    run: async ({ users }, kind) => {
+      if (!people.includes(kind)) return users.finishAddMfaDevice({ enrolmentId: 'x', totpCode: '000000' })
+      return addDevice(users, fresh())
+    },
+  },
+  {
+    call: 'DeleteMfaDevice',
+    may: people,
+    run: async ({ users }, kind) => {
+      if (!people.includes(kind)) return users.deleteMfaDevice({ device: 'x' })
+      const { name, secret } = await addDevice(users, fresh())
+      running.pass(60_000)
+      return users.deleteMfaDevice({ device: name, totpCode: await codeOf(secret) })
+    },
+  },
+  {
     call: 'ReissueCertificate',
     may: people,
     run: ({ users }) => users.reissueCertificate({ publicKeyPem: keyPem() }),
@@ -267,6 +286,21 @@ const rows: readonly Row[] = [
   { call: 'Emit', may: ['app', 'proxy'], run: ({ audit }) => audit.emit({ eventsJson: [event('auth', 'T3007W')] }) },
   { call: 'Search', may: ['editor', 'auditor', 'admin'], run: ({ audit }) => audit.search({}) },
 ]
+
+const codeOf = (secret: string): Promise<string> => generate({ secret, epoch: running.now().getTime() / 1000 })
+
+/** Devices that each caller has; the newest gives the codes. */
+const secrets = new Map<CallerClients['users'], string>()
+
+async function addDevice(users: CallerClients['users'], name: string): Promise<{ name: string; secret: string }> {
+  running.pass(60_000)
+  const known = secrets.get(users)
+  const totpCode = known === undefined ? '' : await codeOf(known)
+  const { enrolmentId, totpSecret } = await users.beginAddMfaDevice({ name, totpCode })
+  await users.finishAddMfaDevice({ enrolmentId, totpCode: await codeOf(totpSecret) })
+  if (known === undefined) secrets.set(users, totpSecret)
+  return { name, secret: totpSecret }
+}
 
 async function invite(): Promise<string> {
   const { token } = await running.caller('admin').users.createUser({ user: json(user(fresh())) })
