@@ -74,8 +74,19 @@ function pump(from: Duplex, to: Duplex, { count, ended, fail }: PumpEvents): voi
     ended()
   }
   const resume = (): void => void from.resume()
+  let isCorked = false
+  const uncork = (): void => {
+    isCorked = false
+    to.uncork()
+  }
   from.on('data', (chunk: Buffer) => {
     count(chunk.length)
+    // What comes in one turn goes out in one system call.
+    if (!isCorked) {
+      isCorked = true
+      to.cork()
+      process.nextTick(uncork)
+    }
     if (!to.write(chunk)) from.pause()
   })
   to.on('drain', resume)
