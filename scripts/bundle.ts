@@ -46,7 +46,7 @@ export async function bundlePrograms(outdir: string): Promise<readonly Bundled[]
     plugins: [plugin],
     logLevel: 'warning',
   })
-  for (const file of ['guard.mjs', 'compile-cache.mjs', 'run-node']) cpSync(`${root}bin/${file}`, join(outdir, file))
+  for (const file of ['guard.mjs', 'compile-cache.mjs']) cpSync(`${root}bin/${file}`, join(outdir, file))
   for (const name of programs) {
     writeFileSync(join(outdir, `${name}.mjs`), entry(name))
     writeFileSync(join(outdir, name), launcher(name))
@@ -73,14 +73,29 @@ await import('./${mainFile(name)}.mjs')
 `
 }
 
+/** Prefers the Node.js that the lock file pins; that an installed one is new enough, the program itself looks after. */
 function launcher(name: string): string {
+  const { optionalDependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as PackageFile // our own
   return `#!/bin/sh
 # Starts ${name} from its bundle.
 set -eu
 self=$(readlink -f -- "$0" 2>/dev/null || echo "$0")
-here=$(CDPATH= cd -- "$(dirname -- "$self")" && pwd)
-exec "$here/run-node" "$here/${name}.mjs" "$@"
+here=\${self%/*}
+for package in ${Object.keys(optionalDependencies).join(' ')}; do
+  node="$here/../node_modules/$package/bin/node"
+  if [ -x "$node" ]; then exec "$node" "$here/${name}.mjs" "$@"; fi
+done
+if ! command -v node >/dev/null 2>&1; then
+  echo 'ERROR: no Node.js found' >&2
+  echo 'hint: install Node.js 26 or newer' >&2
+  exit 1
+fi
+exec node "$here/${name}.mjs" "$@"
 `
+}
+
+interface PackageFile {
+  readonly optionalDependencies: Readonly<Record<string, string>>
 }
 
 interface WorkerFile {
