@@ -6,14 +6,20 @@ import type { DaemonDeps } from './deps.ts'
 
 /** Runs the daemon's program and gives its exit code. Whatever fails is printed before. */
 export async function runTeleport(deps: DaemonDeps, argv: readonly string[]): Promise<number> {
-  const program = new Command(product.daemon).description(
-    `${product.name}: the Auth Service, the Proxy Service and the agents in front of apps`,
-  )
+  const program = teleportProgram()
   await addNamedCommand(program, commandsOfTeleport(deps), argv)
   return runProgram(program, argv, { terminal: deps.terminal })
 }
 
-function commandsOfTeleport(deps: DaemonDeps): readonly LazyCommand[] {
+/** The daemon's program without its commands: its name, and the options that may stand before all of them. */
+export function teleportProgram(): Command {
+  return new Command(product.daemon).description(
+    `${product.name}: the Auth Service, the Proxy Service and the agents in front of apps`,
+  )
+}
+
+/** Its commands, each loaded when it is wanted. */
+export function commandsOfTeleport(deps: DaemonDeps): readonly LazyCommand[] {
   return [
     { names: ['start'], load: async () => (await import('#daemon/commands/start.ts')).startCommand(deps) },
     {

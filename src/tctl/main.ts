@@ -30,11 +30,7 @@ export async function runTctl({ argv, env, terminal, clock, userHome, signal }: 
     log: terminalLog(terminal.stderr, () => isDebug),
     home: env.TELEPORT_HOME || join(userHome, product.profileDir),
   }
-  const program = new Command('tctl')
-    .description(`${product.name}: administer a cluster`)
-    .option('-c, --config <file>', `configuration of the local Auth Service (${product.configFile})`)
-    .option('-i, --identity <file>', 'identity file to call the cluster with')
-    .option('--auth-server <address>', 'address of the Auth Service or of a proxy')
+  const program = tctlProgram()
   const named = await addNamedCommand(program, commandsOfTctl(deps, program), argv)
   const running = runProgram(program, argv, {
     terminal,
@@ -45,7 +41,17 @@ export async function runTctl({ argv, env, terminal, clock, userHome, signal }: 
   return named?.handlesInterrupt === true ? running : Promise.race([running, interrupted(signal)])
 }
 
-function commandsOfTctl(deps: TctlDeps, program: Command): readonly LazyCommand[] {
+/** tctl without its commands: its name, and the options that may stand before all of them. */
+export function tctlProgram(): Command {
+  return new Command('tctl')
+    .description(`${product.name}: administer a cluster`)
+    .option('-c, --config <file>', `configuration of the local Auth Service (${product.configFile})`)
+    .option('-i, --identity <file>', 'identity file to call the cluster with')
+    .option('--auth-server <address>', 'address of the Auth Service or of a proxy')
+}
+
+/** Its commands, each loaded when it is wanted. */
+export function commandsOfTctl(deps: TctlDeps, program: Command): readonly LazyCommand[] {
   return [
     { names: ['status'], load: async () => (await import('#tctl/commands/status.ts')).statusCommand(deps) },
     { names: ['get'], load: async () => (await import('#tctl/commands/get.ts')).getCommand(deps) },

@@ -30,12 +30,7 @@ export async function runTsh({ argv, env, terminal, clock, userHome, signal }: T
     log: terminalLog(terminal.stderr, () => isDebug),
     home: env.TELEPORT_HOME || join(userHome, product.profileDir),
   }
-  const program = new Command('tsh')
-    .description(`${product.name}: log in, and reach clouds and clusters as your roles allow`)
-    .option('--proxy <address>', 'address of the proxy: host or host:port')
-    .option('--user <name>', 'name of the user')
-    .option('--insecure', "do not check the proxy's certificate: for test set-ups alone")
-    .option('--skip-version-check', 'go on even if the versions do not fit')
+  const program = tshProgram()
   const named = await addNamedCommand(program, commandsOfTsh(deps, program), argv)
   const running = runProgram(program, argv, {
     terminal,
@@ -46,7 +41,18 @@ export async function runTsh({ argv, env, terminal, clock, userHome, signal }: T
   return named?.handlesInterrupt === true ? running : Promise.race([running, interrupted(signal)])
 }
 
-function commandsOfTsh(deps: TshDeps, program: Command): readonly LazyCommand[] {
+/** tsh without its commands: its name, and the options that may stand before all of them. */
+export function tshProgram(): Command {
+  return new Command('tsh')
+    .description(`${product.name}: log in, and reach clouds and clusters as your roles allow`)
+    .option('--proxy <address>', 'address of the proxy: host or host:port')
+    .option('--user <name>', 'name of the user')
+    .option('--insecure', "do not check the proxy's certificate: for test set-ups alone")
+    .option('--skip-version-check', 'go on even if the versions do not fit')
+}
+
+/** Its commands, each loaded when it is wanted. */
+export function commandsOfTsh(deps: TshDeps, program: Command): readonly LazyCommand[] {
   return [
     { names: ['login'], load: async () => (await import('#tsh/commands/login.ts')).loginCommand(deps) },
     { names: ['logout'], load: async () => (await import('#tsh/commands/logout.ts')).logoutCommand(deps) },
