@@ -11,7 +11,6 @@ import {
   type SigningKeys,
   signingKey,
   stringToSign,
-  unsignedPayload,
   type WireRequest,
 } from './sigv4.ts'
 import { type Authorization, InvalidAuthorization, type Presigned, parseAmzDate } from './sigv4-authorization.ts'
@@ -19,7 +18,7 @@ import { type Authorization, InvalidAuthorization, type Presigned, parseAmzDate 
 export interface VerifyOptions {
   readonly request: WireRequest
   readonly authorization: Authorization | Presigned
-  /** What the signer used: the stated `x-amz-content-sha256`, else the hash of the body. Not read for presigned requests without that header. */
+  /** What the signer used: the stated `x-amz-content-sha256`, else `UNSIGNED-PAYLOAD` for a presigned S3 request, else the hash of the body. */
   readonly payloadHash: string
   readonly secretAccessKey: Secret
   readonly now: Date
@@ -48,7 +47,7 @@ export function verifySignature(options: VerifyOptions): ChunkSeed {
     if (headerValues(request.headers, name).length === 0) throw refused(`the signed header "${name}" is missing`)
   }
   const signed = isPresigned(authorization) ? withoutSignature(request) : request
-  const payloadHash = isPresigned(authorization) ? presignedHash(request) : options.payloadHash
+  const { payloadHash } = options
   const canonical = canonicalRequest(signed, { signedHeaders, payloadHash, service: scope.service })
   const key = signingKeys(secretAccessKey.reveal(), scope)
   const expected = hmac(key, stringToSign(amzDate, scope, canonical)).toString('hex')
@@ -89,10 +88,6 @@ function verifyTime({ authorization, now, clockSkewMs = SKEW_MS }: VerifyOptions
 /** The signature cannot cover itself. */
 function withoutSignature(request: WireRequest): WireRequest {
   return { ...request, query: canonicalQuery(request.query, 'X-Amz-Signature') }
-}
-
-function presignedHash(request: WireRequest): string {
-  return headerValues(request.headers, 'x-amz-content-sha256')[0] ?? unsignedPayload
 }
 
 function refused(

@@ -12,7 +12,7 @@ import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts'
 import { decodeOperation } from '#aws/operation.ts'
 import { headerValues } from '#aws/sigv4.ts'
-import { parseAuthorization } from '#aws/sigv4-authorization.ts'
+import { parseAuthorization, parsePresigned } from '#aws/sigv4-authorization.ts'
 import { requireTool } from '#test/tools.ts'
 import { childEnvironment } from './aws-environment.ts'
 import { type Seen, setUp } from './aws-proxy-site.ts'
@@ -36,7 +36,7 @@ const answer = (request: http.IncomingMessage, response: http.ServerResponse): v
 
 function operationOf({ method, url, headers, body }: Seen): string {
   const [path = '', query = ''] = url.split('?')
-  const { scope } = parseAuthorization(headerValues(headers, 'authorization')[0] ?? '')
+  const { scope } = parsePresigned(query) ?? parseAuthorization(headerValues(headers, 'authorization')[0] ?? '')
   const [host = ''] = headerValues(headers, 'x-forwarded-host')
   const { service, operation } = decodeOperation({
     ...scope,
@@ -119,6 +119,22 @@ suite('a stock client', () => {
       ),
       's3:PutObject',
       /^$/,
+    ],
+    [
+      'python-boto3',
+      python(
+        `import urllib.request; from botocore.config import Config\nurl = boto3.client('s3', config=Config(signature_version='s3v4')).generate_presigned_url('get_object', Params={'Bucket': 'reports', 'Key': ${JSON.stringify(KEY)}})\nprint(urllib.request.urlopen(url).read())`,
+      ),
+      's3:GetObject',
+      /a\.txt/,
+    ],
+    [
+      'python-boto3',
+      python(
+        `import urllib.request\nurl = boto3.client('sts', region_name='us-east-1').generate_presigned_url('get_caller_identity', HttpMethod='GET')\nprint(urllib.request.urlopen(url).read())`,
+      ),
+      'sts:GetCallerIdentity',
+      /alice/,
     ],
   ] as const) {
     test(`${program} ${args.join(' ').replaceAll('\n', '; ').slice(0, 60)} is ${operation}`, async (context) => {

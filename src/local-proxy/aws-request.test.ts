@@ -104,6 +104,12 @@ suite('how a body travels', () => {
 })
 
 suite('whose a request is', () => {
+  test('a link that was presigned with our key in the old way is refused by name', () => {
+    const open = { ...wire('s3'), headers: ['Host', 's3.amazonaws.com'] }
+    const query = `AWSAccessKeyId=PLACEHOLDER${'A'.repeat(16)}&Signature=x%3D&Expires=1`
+    assert.throws(() => readAwsRequest({ ...open, query }), UnsupportedPayload)
+    assert.equal(readAwsRequest({ ...open, query: query.replace('PLACEHOLDER', 'X') }).kind, 'foreign')
+  })
   for (const host of [
     'localhost',
     'example.com',

@@ -84,6 +84,7 @@ export function readAwsRequest(wire: WireRequest): AwsRequest {
   const headers = headerValues(wire.headers, 'authorization')
   const presigned = headers.length === 0 ? parsePresigned(wire.query) : undefined
   if (headers.length === 0 && (presigned === undefined || !isPlaceholderId(presigned.accessKeyId))) {
+    refuseVersionTwo(wire.query)
     return { kind: 'foreign', foreign: { endpoint } }
   }
   const authorization = presigned ?? parseAuthorization(headers.length === 1 ? (headers[0] ?? '') : '')
@@ -128,7 +129,7 @@ export function headersForAgent(
     headers.push('Content-Length', String(spooledSize))
   if (plan.kind === 'chunks') {
     if (plan.trailerNames === undefined) headers.push('Content-Length', String(plan.decodedLength))
-    else headers.push(forwarding.trailer, plan.trailerNames.join(','), 'Trailer', plan.trailerNames.join(', '))
+    else headers.push(forwarding.trailer, plan.trailerNames.join(','))
   }
   return headers
 }
@@ -139,10 +140,21 @@ export function hasBody(headers: readonly string[]): boolean {
   return (length !== undefined && length !== '0') || headerValues(headers, 'transfer-encoding').length > 0
 }
 
+/** Links that an SDK presigned in the old way with our placeholders: AWS would only say that it does not know the key. */
+function refuseVersionTwo(query: string): void {
+  const fields = new URLSearchParams(query)
+  if (fields.has('Signature') && isPlaceholderId(fields.get('AWSAccessKeyId') ?? '')) {
+    throw unsupported(
+      'the link is presigned with AWS signature version 2, which is not supported',
+      'presign with version 4: signature_version "s3v4" in boto3, "aws configure set default.s3.signature_version s3v4" for the AWS CLI',
+    )
+  }
+}
+
 function planBody(wire: WireRequest, { scope }: Authorization, isPresigned: boolean): BodyPlan {
   const [stated, ...more] = headerValues(wire.headers, 'x-amz-content-sha256')
   if (more.length > 0) throw unsupported('x-amz-content-sha256 is given twice', 'sign with an AWS SDK')
-  if (isPresigned) return { kind: 'stream', payloadHash: stated ?? unsignedPayload }
+  if (isPresigned && isS3(scope.service)) return { kind: 'stream', payloadHash: stated ?? unsignedPayload }
   switch (stated) {
     case undefined:
       return hasBody(wire.headers) ? { kind: 'spool' } : { kind: 'stream', payloadHash: emptyHash }
