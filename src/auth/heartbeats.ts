@@ -1,6 +1,7 @@
 import { AccessDenied } from '#errors.ts'
 import type { HostIdentity, SystemRole } from '#identity/identity.ts'
 import { labelsOf } from '#rbac/decide-app.ts'
+import type { App } from '#resources/app.ts'
 import { type AppServer, parseAppServer } from '#resources/app-server.ts'
 import { type ProxyMember, parseProxy } from '#resources/member.ts'
 import type { Resource } from '#resources/resource.ts'
@@ -28,8 +29,10 @@ export interface Announcement extends Pick<AuthParts, 'store' | 'authorities' | 
  * @throws {AccessDenied} for what the member may not serve; then nothing is changed
  */
 export async function announce(announcement: Announcement): Promise<void> {
-  const { store, identity, clock, documents } = announcement
-  const complete = documents.map((document) => completeAnnouncement(announcement, document))
+  const { store, identity, grant, clock, documents } = announcement
+  // Looked at only where a token has labels: it costs a look at everything that is announced.
+  const known = grant?.serves?.labels && documents.length > 0 ? await knownApps(store, identity.hostId) : undefined
+  const complete = documents.map((document) => completeAnnouncement(announcement, document, known))
   for (const kind of Object.keys(announcedBy)) {
     const present = await announcedDocuments(store, kind, identity.hostId)
     const named = complete.filter((document) => document.kind === kind)
@@ -44,7 +47,20 @@ export async function announce(announcement: Announcement): Promise<void> {
   }
 }
 
-function completeAnnouncement(announcement: Announcement, document: Resource): Resource {
+/** Labels of the apps of each name: of dynamic ones, and of those that hosts announced. @param without host that is left out */
+export async function knownApps(store: AuthParts['store'], without?: string): Promise<KnownApps> {
+  const known = new Map<string, Labels[]>()
+  const servers = (await store.list<AppServer>('app_server')).filter(({ spec }) => spec.host_id !== without)
+  for (const app of [...(await store.list<App>('app')), ...servers.map(({ spec }) => spec.app)]) {
+    known.set(app.metadata.name, [...(known.get(app.metadata.name) ?? []), labelsOf(app)])
+  }
+  return known
+}
+
+type Labels = Readonly<Record<string, string>>
+type KnownApps = ReadonlyMap<string, readonly Labels[]>
+
+function completeAnnouncement(announcement: Announcement, document: Resource, known?: KnownApps): Resource {
   const { identity, grant, authorities, clusterName, clock } = announcement
   const role = Object.hasOwn(announcedBy, document.kind) ? announcedBy[document.kind] : undefined
   if (!role || !identity.roles.includes(role)) {
@@ -65,7 +81,7 @@ function completeAnnouncement(announcement: Announcement, document: Resource): R
   }
   const { spec } = document as AppServer
   const { name } = spec.app.metadata
-  checkServes(grant, identity.roles, { role, name, labels: labelsOf(spec.app) })
+  checkServes(grant, identity.roles, { role, name, labels: [labelsOf(spec.app), ...(known?.get(name) ?? [])] })
   return parseAppServer({
     ...document,
     metadata: { name: announcedName(hostId, name), expires, ...(labels && { labels }) },

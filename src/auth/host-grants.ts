@@ -42,13 +42,14 @@ export function openHostGrants(backend: Backend): HostGrants {
 export interface Served {
   readonly role: SystemRole
   readonly name: string
-  /** Left out where labels are not known yet. */
-  readonly labels?: Readonly<Record<string, string>>
+  /** Of everything that has this name: what the host announces, and what the cluster knows by that name already. */
+  readonly labels: readonly Readonly<Record<string, string>>[]
 }
 
 /**
  * May this host serve this? Its join token may have named patterns of names, of which one must fit, and labels, all of
- * which must be there: else whoever holds a token could pose as any app.
+ * which must be there: else whoever holds a token could pose as any app. A name that stands for something without these
+ * labels already is none that a host with such a token may take.
  * @throws {AccessDenied}
  */
 export function checkServes(grant: HostGrant | undefined, roles: readonly SystemRole[], served: Served): void {
@@ -62,8 +63,8 @@ export function checkServes(grant: HostGrant | undefined, roles: readonly System
   if (names && !names.some((pattern) => compilePattern(pattern)(served.name))) {
     throw refuse('its join token does not allow this name')
   }
-  if (labels && served.labels) {
-    const missing = Object.entries(labels).find(([key, value]) => served.labels?.[key] !== value)
+  for (const known of served.labels) {
+    const missing = Object.entries(labels ?? {}).find(([key, value]) => known[key] !== value)
     if (missing) throw refuse(`its join token asks for the label "${missing[0]}: ${missing[1]}"`)
   }
 }

@@ -138,6 +138,22 @@ suite('serving names', () => {
     await heartbeat(agent)
   })
 
+  test('a token with labels alone cannot take the name of an app without them', async () => {
+    const owner = await running.joinAs('App')
+    await heartbeat(owner, appServer('payroll', { team: 'finance' }))
+    await running.create(joinToken('token-for-team-ops', { serves: { labels: { team: 'ops' } } }))
+    const other = await running.joinAs('App', 'token-for-team-ops')
+    await assert.rejects(
+      other.join.issueServedName({ kind: 'app', name: 'payroll', publicKeyPem: keyPem() }),
+      /asks for the label/,
+    )
+    await assert.rejects(heartbeat(other, appServer('payroll', { team: 'ops' })), /asks for the label/)
+    await heartbeat(other, appServer('dashboards', { team: 'ops' }))
+    await other.join.issueServedName({ kind: 'app', name: 'dashboards', publicKeyPem: keyPem() })
+    await heartbeat(owner)
+    await heartbeat(other)
+  })
+
   for (const name of [
     'auth.rpc.example.test',
     'rpc.example.test',

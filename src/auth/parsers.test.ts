@@ -152,7 +152,7 @@ suite('what a host may serve', () => {
     { says: 'nothing, when it is not known', grant: undefined, roles: ['App'], name: 'a', labels: {}, allowed: false },
   ] as const) {
     test(says, () => {
-      const check = () => checkServes(given, roles, { role: 'App', name, labels })
+      const check = () => checkServes(given, roles, { role: 'App', name, labels: [labels] })
       if (allowed) check()
       else assert.throws(check, { code: 'denied' })
     })

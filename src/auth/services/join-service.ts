@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import type { ServiceImpl } from '@connectrpc/connect'
 import { actorFields } from '#auth/audit-trail.ts'
 import { checkName, fromDocument } from '#auth/documents.ts'
-import { announce } from '#auth/heartbeats.ts'
+import { announce, knownApps } from '#auth/heartbeats.ts'
 import { checkServes, type HostGrant } from '#auth/host-grants.ts'
 import type { AuthParts } from '#auth/parts.ts'
 import { maskTokenName } from '#auth/visibility.ts'
@@ -159,7 +159,7 @@ function checkNodeName(name: string): string {
 
 /** What stands in the certificate of a served name, once the member may serve it. @throws {AccessDenied} */
 async function servedName(
-  { authorities, clusterName, hosts }: Parts,
+  { authorities, clusterName, hosts, store }: Parts,
   { hostId, roles }: HostIdentity,
   kind: string,
   name: string,
@@ -168,7 +168,9 @@ async function servedName(
     case 'app':
     case 'kube': {
       const role = kind === 'app' ? 'App' : 'Kube'
-      checkServes(await hosts.find(hostId, role), roles, { role, name: checkName(name) })
+      const grant = await hosts.find(hostId, role)
+      const labels = kind === 'app' && grant?.serves?.labels ? (await knownApps(store)).get(name) : undefined
+      checkServes(grant, roles, { role, name: checkName(name), labels: labels ?? [] })
       const label = servedNameLabel(authorities.servedNameSecret, kind, name)
       return { serverName: serverName(kind, label, clusterName) }
     }
