@@ -124,7 +124,7 @@ function dropOurs(headers: readonly string[]): string[] {
   const ours = names.filter((name) => name.startsWith('x-forwarded-') || name.startsWith('x-teleport-'))
   return dropHeaders(
     headers,
-    new Set([...ours, 'host', 'authorization', 'x-real-ip', 'forwarded', 'teleport-jwt-assertion']),
+    new Set([...ours, 'host', 'authorization', 'trailer', 'x-real-ip', 'forwarded', 'teleport-jwt-assertion']),
   )
 }
 
