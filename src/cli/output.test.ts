@@ -44,6 +44,8 @@ suite('tables', () => {
     )
     assert.match(text, /x\.\.\.$/m)
   })
+  test('are not widened by a wide terminal', () =>
+    assert.equal(formatTable({ headers: ['Name', 'Labels'], rows: [], width: 80 }), 'Name Labels\n---- ------\n'))
   test('keep some of the last column however narrow the terminal is', () => {
     assert.match(formatTable({ rows: [['name', 'x'.repeat(60)]], width: 3 }), /x{13}\.\.\./)
   })

@@ -28,7 +28,7 @@ export function formatTable({ headers, rows, width }: Table): string {
   const last = columns - 1
   const before = widths.slice(0, last).reduce((sum, each) => sum + each + 1, 0)
   if (width !== undefined && last > 0) {
-    widths[last] = Math.max(Math.min(widths[last] ?? 0, width - before), MIN_CUT_COLUMN)
+    widths[last] = Math.min(widths[last] ?? 0, Math.max(width - before, MIN_CUT_COLUMN))
   }
   const line = (row: readonly string[]): string =>
     row

@@ -84,6 +84,13 @@ suite('the key store', () => {
     await bob.keys.removeUser()
     assert.deepEqual(await readdir(join(home.path, 'keys')), [])
   })
+  test('forgets everybody at one proxy', async () => {
+    await using home = await temporaryDirectory()
+    await storeSampleLogin(home.path)
+    const bob = await storeSampleLogin(home.path, sampleIdentity({ name: 'bob' }))
+    await bob.keys.removeProxy()
+    assert.deepEqual(await readdir(join(home.path, 'keys')), [])
+  })
   test('a lock of a process that is gone is taken over', async () => {
     await using home = await temporaryDirectory()
     const path = join(home.path, '.lock')

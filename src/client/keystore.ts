@@ -44,6 +44,8 @@ export interface KeyStore {
   removeApp(cluster: string, app: string): Promise<void>
   /** Removes all that this user has at this proxy; the authorities too when nobody else uses them. */
   removeUser(): Promise<void>
+  /** Removes all that anybody has at this proxy: users who were logged in here before, too. */
+  removeProxy(): Promise<void>
 }
 
 /** Opens the key store of `user` at `proxyHost` in the profile directory `home`. @throws {InvalidInput} for a name that is no file name */
@@ -77,6 +79,7 @@ export function openKeyStore(home: string, { proxyHost, user }: { proxyHost: str
       locked(async () => {
         for (const path of Object.values(appPaths(cluster, app))) await rm(path, { force: true })
       }),
+    removeProxy: () => locked(() => rm(directory, { recursive: true, force: true })),
     removeUser: () =>
       locked(async () => {
         for (const path of [login.certificate, login.key]) await rm(path, { force: true })

@@ -33,7 +33,7 @@ async function logout(deps: TshDeps, { proxy, user }: GlobalOptions): Promise<vo
       hint: 'run "tsh status" to see who is logged in where',
     })
   }
-  for (const profile of chosen) await leave(deps, profiles, profile)
+  for (const profile of chosen) await leave(deps, profiles, { profile, everybody: user === undefined })
   deps.terminal.stdout.write(
     host === undefined && user === undefined
       ? 'Logged out all users from all proxies.\n'
@@ -42,12 +42,17 @@ async function logout(deps: TshDeps, { proxy, user }: GlobalOptions): Promise<vo
 }
 
 /** Sessions that cannot be ended now end by themselves: a logout must work without a network. */
-async function leave(deps: TshDeps, profiles: ProfileStore, profile: Profile): Promise<void> {
+async function leave(
+  deps: TshDeps,
+  profiles: ProfileStore,
+  { profile, everybody }: { profile: Profile; everybody: boolean },
+): Promise<void> {
   const login = await readLogin(deps.home, profile).catch(() => undefined)
   if (login !== undefined && login.identity.expires > deps.clock()) {
     await endAppSessions(deps, login).catch((error: unknown) => deps.log.warn('app sessions go on', { error }))
   }
-  await openKeyStore(deps.home, { proxyHost: profile.name, user: profile.user }).removeUser()
+  const keys = openKeyStore(deps.home, { proxyHost: profile.name, user: profile.user })
+  await (everybody ? keys.removeProxy() : keys.removeUser())
   await profiles.remove(profile.name)
 }
 
