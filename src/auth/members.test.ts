@@ -87,6 +87,23 @@ suite('joining', () => {
     })
   }
 
+  test('that is refused again and again is recorded a hundred times a minute, and a valid one still succeeds', async () => {
+    running.pass(60_000)
+    const before = (await running.events()).length
+    const guesses = Array.from({ length: 110 }, (_, index) =>
+      running.caller('anonymous').join.join(request({ token: `guess-${index}` })),
+    )
+    const codes = (await Promise.allSettled(guesses)).map(
+      (outcome) => outcome.status === 'rejected' && outcome.reason.code,
+    )
+    assert.equal(codes.filter((code) => code === 'exhausted').length, 9)
+    const events = (await running.events()).slice(before)
+    assert.equal(events.filter(({ code }) => code === 'TJ002E').length, 100)
+    assert.equal(events.filter(({ code }) => code === 'TJ002L').length, 1)
+    await running.joinAs('App')
+    running.pass(60_000)
+  })
+
   test('nobody becomes a host that exists by naming its id', async () => {
     const agent = await running.joinAs('App')
     const { hostId } = await running.caller('anonymous').join.join(request({ hostId: agent.hostId }))

@@ -6,9 +6,10 @@ import { checkName, fromDocument } from '#auth/documents.ts'
 import { announce, knownApps } from '#auth/heartbeats.ts'
 import { checkServes, type HostGrant } from '#auth/host-grants.ts'
 import type { AuthParts } from '#auth/parts.ts'
+import { createRefusalBudget } from '#auth/refusal-budget.ts'
 import { maskTokenName } from '#auth/visibility.ts'
 import { issueHostCertificate, issueServedNameCertificate, type ServedName } from '#ca/issue-host.ts'
-import { AccessDenied, AccessError, InvalidInput, LimitExceeded } from '#errors.ts'
+import { AccessDenied, InvalidInput, LimitExceeded } from '#errors.ts'
 import type { JoinRequest, JoinService } from '#gen/access/v1/access_pb.ts'
 import type { HostIdentity, SystemRole } from '#identity/identity.ts'
 import { JoinRefused, type Verify } from '#join/method.ts'
@@ -23,6 +24,8 @@ export const INSTANCE_TTL_MS = 365 * 24 * 3_600_000
 /** Life of a served name: agents renew it when half is over, and survive an outage of the other half. */
 const SERVED_NAME_TTL_MS = 24 * 3_600_000
 const MAX_DOCUMENTS = 2000
+/** Recorded one by one; valid joins are not limited. */
+const REFUSALS_PER_MINUTE = 100
 
 /** Join methods that are verified here. */
 const methods: ReadonlyMap<string, Verify> = new Map([['token', verifyToken]])
@@ -35,6 +38,7 @@ type Parts = Pick<AuthParts, 'clusterName' | 'store' | 'authorities' | 'access' 
 export function joinService(parts: Parts): ServiceImpl<typeof JoinService> {
   const { clusterName, store, authorities, access, trail, hosts, clock } = parts
 
+  const refusals = createRefusalBudget({ perMinute: REFUSALS_PER_MINUTE, clock })
   const certify = (identity: HostIdentity, publicKeyPem: string) => ({
     certificatePem: issueHostCertificate(authorities.signer('host'), identity, parsePublicKey(publicKeyPem), clock())
       .pem,
@@ -47,7 +51,7 @@ export function joinService(parts: Parts): ServiceImpl<typeof JoinService> {
     async join(request, context) {
       const caller = callerOf(context)
       parsePublicKey(request.publicKeyPem)
-      const { token, role } = await verify(parts, caller, request)
+      const { token, role } = await verify(caller, request)
       const hostId = await chooseHostId(parts, caller, request.hostId, role)
       const identity: HostIdentity = {
         kind: 'host',
@@ -100,7 +104,7 @@ export function joinService(parts: Parts): ServiceImpl<typeof JoinService> {
     },
   }
 
-  async function verify({ trail }: Parts, caller: Caller, request: JoinRequest) {
+  async function verify(caller: Caller, request: JoinRequest) {
     const { token, method, role } = request
     try {
       const check = methods.get(method)
@@ -110,11 +114,25 @@ export function joinService(parts: Parts): ServiceImpl<typeof JoinService> {
       if (!joinable.includes(verified.role)) throw new JoinRefused('unknown role')
       return verified
     } catch (error) {
-      const reason = error instanceof JoinRefused ? error.reason : 'failed'
-      if (error instanceof AccessError) {
-        await trail.record('instance.join', { ...joinFields(caller, request), success: false, error: reason })
-      }
+      if (error instanceof JoinRefused) await recordRefusal(caller, request, error)
       throw error
+    }
+  }
+
+  /** Only the audit log learns the reason. */
+  async function recordRefusal(caller: Caller, request: JoinRequest, { reason }: JoinRefused): Promise<void> {
+    const fields = { ...joinFields(caller, request), success: false, error: reason }
+    switch (refusals.spend()) {
+      case 'record':
+        return trail.record('instance.join', fields)
+      case 'record-limit':
+        return trail.record('instance.join', {
+          ...fields,
+          code: 'TJ002L',
+          message: 'further refusals of this minute are not recorded',
+        })
+      case 'drop':
+        throw new LimitExceeded('too many joins were refused', { hint: 'wait a minute and try again' })
     }
   }
 }
