@@ -91,11 +91,12 @@ export class ChunkDecoder {
     const text = this.#pending.toString('latin1')
     const signed = this.#rules.signature !== undefined
     if (this.#rules.trailers.length === 0) {
-      if (text !== '\r\n' && text !== '') throw malformedTrailer()
+      if (text !== '\r\n') throw incomplete()
       return new Map()
     }
     const lines = text.split(/\r?\n/).filter((line) => line !== '')
-    if (!/\r?\n\r\n$/.test(text) && !/\r\n$/.test(text)) throw malformedTrailer()
+    // Some clients end a trailer with LF, or with LF and an empty line before its signature, as the reference shows it.
+    if (!/^(?:[^\r\n]+(?:\r\n|\n\r\n|\n))+\r\n$/.test(text)) throw malformedTrailer()
     const last = signed ? /^x-amz-trailer-signature:\s*([0-9a-f]{64})$/.exec(lines.pop() ?? '') : undefined
     if (signed && !last) throw malformedTrailer()
     const trailers = new Map(
