@@ -124,21 +124,24 @@ suite('texts', () => {
       changesText(undefined, { team: ['a'], aws_role_arns: ['x', 'y'], logins: [] }),
       '\tNew logins: \n\tNew AWS role ARNs: x,y\n\tNew team: a\n',
     ))
-  test('of events name who failed at what', () => {
+  test('of events say who did what, and what was refused', () => {
+    const call = {
+      time: 't',
+      event: 'app.session.request',
+      code: 'T2009I',
+      user: 'bob',
+      app_name: 'aws',
+      aws_operation: 's3:ListBuckets',
+    }
     const text = eventsTable([
       { time: 't', event: 'user.login', code: 'T1000W', user: 'alice', success: false, error: 'wrong' },
-      {
-        time: 't',
-        event: 'app.session.request',
-        code: 'T2009I',
-        user: 'bob',
-        app_name: 'aws',
-        operation: 's3:ListBuckets',
-      },
+      { ...call, decision: 'allowed', status_code: 200 },
+      { ...call, decision: 'denied', reason: 'locked', message: 'call us' },
       'no event',
     ])
-    assert.match(text, /^t +user\.login +T1000W alice failed: wrong$/m)
-    assert.match(text, /^t +app\.session\.request +T2009I bob +aws s3:ListBuckets$/m)
+    assert.match(text, /^t +user\.login +T1000W alice failed \(wrong\)$/m)
+    assert.match(text, /^t +app\.session\.request +T2009I bob +aws s3:ListBuckets 200$/m)
+    assert.match(text, /^t +app\.session\.request +T2009I bob +denied \(locked, call us\) aws s3:ListBuckets$/m)
   })
   test('of kinds without columns of their own show name, version and labels', () => {
     const unknown: Resource = { kind: 'newer', version: 'v1', metadata: { name: 'n', labels: { a: 'b' } }, spec: null }

@@ -112,14 +112,12 @@ function wireTime(at: Date): { readonly seconds: bigint; readonly nanos: number 
   return { seconds: BigInt(Math.floor(at.getTime() / 1000)), nanos: (at.getTime() % 1000) * 1_000_000 }
 }
 
-/** When, what, who, with what outcome, and the one or two fields that say the most. */
+/** When, what, who, and the few fields that say the most. */
 export function eventsTable(events: readonly unknown[], width?: number): string {
   const rows = events.map((event) => {
     const fields = fieldsOf(event)
     const text = (key: string): string => (fields[key] === undefined ? '' : String(fields[key]))
-    const outcome = fields.success === false ? `failed: ${text('error') || text('message')}` : ''
-    const details = [outcome, ...telling.map((key) => text(key))].filter((part) => part !== '')
-    return [text('time'), text('event'), text('code'), text('user'), details.join(' ')]
+    return [text('time'), text('event'), text('code'), text('user'), detailsOf(fields, text)]
   })
   return formatTable({
     headers: ['Time', 'Event', 'Code', 'User', 'Details'],
@@ -128,15 +126,27 @@ export function eventsTable(events: readonly unknown[], width?: number): string 
   })
 }
 
+function detailsOf(fields: Readonly<Record<string, unknown>>, text: (key: string) => string): string {
+  const refused = fields.success === false || fields.decision === 'denied'
+  const why = [text('reason'), text('error') || text('message')].filter((part) => part !== '').join(', ')
+  const outcome = refused
+    ? [`${fields.decision === 'denied' ? 'denied' : 'failed'}${why === '' ? '' : ` (${why})`}`]
+    : []
+  return [...outcome, ...telling.map(text)].filter((part) => part !== '').join(' ')
+}
+
 /** Fields worth a place in a line, in this order. */
 const telling = [
+  'name',
   'app_name',
-  'operation',
+  'kubernetes_cluster',
+  'aws_operation',
+  'azure_operation',
+  'verb',
+  'aws_resource',
   'aws_role_arn',
   'azure_identity',
   'status_code',
-  'decision',
-  'reason',
-  'name',
-  'method',
+  'response_code',
+  'outcome',
 ]
