@@ -13,6 +13,11 @@ export class TokenBuckets {
     this.#clock = clock
   }
 
+  /** How many keys are remembered. */
+  get size(): number {
+    return this.#fullAt.size
+  }
+
   /** Takes one, if there is one. */
   take(key: string): boolean {
     if (this.isEmpty(key)) return false
