@@ -152,6 +152,25 @@ test('signing again replaces every part of the old signature and signs only what
   )
 })
 
+test('any request has a canonical form, which is its own canonical form', () => {
+  fc.assert(
+    fc.property(
+      fc.string({ unit: 'binary' }),
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('s3', 'sts'),
+      (path, query, service) => {
+        const canonical = canonicalPath(path, service)
+        assert.match(canonical, /^(\/|$|[\w.~%-])/)
+        assert.doesNotMatch(canonical, /[^\w.~%/-]/)
+        if (service === 's3') assert.equal(canonicalPath(canonical, 's3'), canonical)
+        const once = canonicalQuery(query)
+        assert.doesNotMatch(once, /[^\w.~%&=-]/)
+        assert.equal(canonicalQuery(once), once)
+      },
+    ),
+  )
+})
+
 test("the SDK's own signer gives the same signature for any request", async () => {
   const word = fc.string({ minLength: 1, maxLength: 8, unit: 'grapheme-ascii' })
   const segment = word.map((text) =>

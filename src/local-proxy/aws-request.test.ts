@@ -87,6 +87,7 @@ suite('how a body travels', () => {
   for (const [says, headers] of [
     ['SigV4A chunks', ['x-amz-content-sha256', 'STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD']],
     ['event streams', ['x-amz-content-sha256', 'STREAMING-AWS4-HMAC-SHA256-EVENTS']],
+    ['WebSockets', ['Connection', 'Upgrade', 'Upgrade', 'websocket']],
     ['an unknown mode', ['x-amz-content-sha256', 'NEW-MODE']],
     ['two hashes', ['x-amz-content-sha256', hash, 'X-Amz-Content-Sha256', hash]],
     ['chunks without their length', ['x-amz-content-sha256', streamingPayload]],

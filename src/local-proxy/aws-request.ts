@@ -81,6 +81,12 @@ export function readAwsRequest(wire: WireRequest): AwsRequest {
   if (!wire.path.startsWith('/')) {
     throw new NotAwsHost('the request names another server than its connection', { hint: 'send a path, not a URL' })
   }
+  if (headerValues(wire.headers, 'upgrade').some((value) => /\bwebsocket\b/i.test(value))) {
+    throw unsupported(
+      'WebSockets are not supported',
+      'use an operation that does not stream both ways, or AWS credentials of your own',
+    )
+  }
   const headers = headerValues(wire.headers, 'authorization')
   const presigned = headers.length === 0 ? parsePresigned(wire.query) : undefined
   if (headers.length === 0 && (presigned === undefined || !isPlaceholderId(presigned.accessKeyId))) {
