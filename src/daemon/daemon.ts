@@ -1,6 +1,7 @@
 /** Starts the parts that a configuration enables, in one process. */
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import type { Agent } from '#agents/agent.ts'
 import type { Auth } from '#auth/server.ts'
 import type { Environment } from '#cli/terminal.ts'
 import type { Clock } from '#clock.ts'
@@ -14,6 +15,7 @@ import type { DaemonConfig } from './config.ts'
 import { defaultPorts } from './config-teleport.ts'
 import { reachable } from './dial-tcp.ts'
 import { createHealth, type Health, type HealthListener, listenForHealth } from './health.ts'
+import { createLocalToken } from './local-admin.ts'
 import { joinedProxyMember, localProxyMember } from './proxy-member.ts'
 
 export interface DaemonOptions {
@@ -32,6 +34,7 @@ export interface DaemonOptions {
 export interface Daemon extends AsyncDisposable {
   readonly auth: Auth | undefined
   readonly proxy: ProxyService | undefined
+  readonly agent: Agent | undefined
   /** Port of the diagnostics listener. */
   readonly diagPort: number | undefined
   readonly health: Health
@@ -67,11 +70,20 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     proxy = await startProxyPart(stack, { ...options, nodeName, auth })
     health.succeeded('proxy')
   }
+  let agent: Agent | undefined
   if (config.app) {
-    throw new InvalidInput('app_service is not served yet', { hint: 'set "enabled: no" in app_service' })
+    agent = await startAppPart(stack, { ...options, nodeName, auth, proxy })
+    health.succeeded('app')
   }
   const running = stack.move()
-  return { auth, proxy, diagPort: diag?.port, health, [Symbol.asyncDispose]: () => running[Symbol.asyncDispose]() }
+  return {
+    auth,
+    proxy,
+    agent,
+    diagPort: diag?.port,
+    health,
+    [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
+  }
 }
 
 interface PartOptions extends DaemonOptions {
@@ -130,4 +142,42 @@ function authAddressOf({ auth, config }: PartOptions): Address {
   throw new InvalidInput('the proxy does not know where the Auth Service is', {
     hint: 'set teleport.auth_server, or enable auth_service',
   })
+}
+
+async function startAppPart(
+  stack: AsyncDisposableStack,
+  options: PartOptions & { readonly proxy: ProxyService | undefined },
+): Promise<Agent> {
+  const { config, auth, proxy, nodeName, egress, insecure = false, log, clock, signal } = options
+  const { app } = config
+  if (!app) throw new Error('the Application Service is not enabled')
+  const local = proxy && config.proxy && addressText({ host: reachable(config.proxy.listen.host), port: proxy.port })
+  const proxyServer = local ?? config.cluster.proxyServer
+  if (proxyServer === undefined) {
+    throw new InvalidInput('the Application Service does not know where the proxy is', {
+      hint: 'set teleport.proxy_server',
+    })
+  }
+  const joinToken = config.join.tokenName ?? (auth && (await createLocalToken({ auth, role: 'App', clock, signal })))
+  const { startAgent } = await import('#agents/agent.ts')
+  return stack.use(
+    await startAgent({
+      config: {
+        nodeName,
+        proxyServer,
+        // The pins of an Auth Service in this very process need no configuring.
+        caPins: config.caPins.length === 0 && auth ? auth.caPins : config.caPins,
+        joinMethod: config.join.method,
+        ...(joinToken === undefined ? {} : { joinToken }),
+        apps: app.apps,
+        resourceLabels: app.resourceLabels,
+      },
+      dataDir: config.dataDir,
+      egress,
+      insecure,
+      log,
+      clock,
+      signal,
+    }),
+  )
 }

@@ -121,6 +121,19 @@ suite('teleport start', () => {
     assert.deepEqual(await again.closed, [0, null])
   })
 
+  test('runs Auth, proxy and agent in one process, which needs no token', async () => {
+    const file = authFile
+      .replace('proxy_service: {enabled: no}', 'proxy_service: {web_listen_addr: "127.0.0.1:0"}')
+      .concat('app_service: {apps: [{name: awsconsole, cloud: AWS}]}\n')
+    await using dir = await temporary({ 'teleport.yaml': file })
+    await using daemon = running(['start', '-c', join(dir.path, 'teleport.yaml')])
+    await daemon.until(/^connected to the proxy/)
+    const { diag_port: port } = await daemon.until(/^all services are running/)
+    assert.equal((await fetch(`http://127.0.0.1:${port}/readyz`)).status, 200)
+    daemon.child.kill('SIGTERM')
+    assert.deepEqual(await daemon.closed, [0, null])
+  })
+
   test('takes its file in base64, and ends when resources are wrong', async () => {
     await using dir = await temporary({ 'r.yaml': 'kind: role\nmetadata: {name: r}\nspec: {alow: {}}\n' })
     const text = Buffer.from(authFile.replaceAll('$DIR', dir.path)).toString('base64')

@@ -205,6 +205,15 @@ suite('a role that a newer version wrote', () => {
       assert.deepEqual(decision, { allowed: false, reason: 'role-unreadable', deniedBy: 'future' })
     }
   })
+  test('of version v3 does not open every app either', () => {
+    const future = readRole({
+      kind: 'role',
+      version: 'v3',
+      metadata: { name: 'future' },
+      spec: { allow: { moon_phase: 1 } },
+    })
+    assert.equal(decideApp(createRoleSet([future], {}), { app }).allowed, false)
+  })
   test('still denies', () => {
     const future = stored({ allow: { moon_phase: 'full' }, deny: { app_labels: any } })
     assert.deepEqual(decideApp(createRoleSet([reader, future], {}), { app }), {

@@ -124,7 +124,7 @@ function principalsOf({ awsRoleArn, azureIdentity, gcpServiceAccount }: AppReque
 }
 
 function lists(conditions: Conditions, { list, id }: Principal): boolean {
-  return conditions[list].has(id) && id !== '*'
+  return conditions[list].has(id)
 }
 
 /** Labels or any one principal suffice to deny; here `*` means all of them. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { presetRoles } from '#resources/preset-roles.ts'
-import { parseRole, type Role } from '#resources/role.ts'
+import { parseRole, type Role, readRole } from '#resources/role.ts'
 import { decideResource, type Verb } from './decide-resource.ts'
 import { explain } from './decision.ts'
 import { createRoleSet } from './role-set.ts'
@@ -198,4 +198,15 @@ suite('who may do what with resources', () => {
       assert.equal(decideResource(set, { kind: 'x', verb: 'use' }).allowed, answer)
     })
   }
+})
+
+test('a role whose deny cannot be read denies every verb to its holders', () => {
+  const future = readRole({ kind: 'role', metadata: { name: 'future' }, spec: { deny: { rules: 'all' } } })
+  const decision = decideResource(createRoleSet([preset('editor'), future], {}), { kind: 'proxy', verb: 'list' })
+  assert.deepEqual(decision, {
+    allowed: false,
+    reason: 'role-unreadable',
+    deniedBy: 'future',
+    action: { verb: 'list', kind: 'proxy' },
+  })
 })

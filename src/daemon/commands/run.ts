@@ -2,13 +2,12 @@ import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ExitWith, UsageError } from '#cli/usage-error.ts'
-import { applyResources } from '#daemon/apply-resources.ts'
 import { type DaemonConfig, parseConfig } from '#daemon/config.ts'
 import { type ConfigSource, readConfigSource } from '#daemon/config-source.ts'
 import { type Daemon, startDaemon } from '#daemon/daemon.ts'
 import type { DaemonDeps } from '#daemon/deps.ts'
-import { reachable } from '#daemon/dial-tcp.ts'
 import type { StartFlags } from '#daemon/flags.ts'
+import { applyResources } from '#daemon/local-admin.ts'
 import { openLog } from '#daemon/log.ts'
 import { writePidFile } from '#daemon/pid-file.ts'
 import { shutDown } from '#daemon/shutdown.ts'
@@ -94,8 +93,7 @@ async function afterStart(
     applyResources({
       text: await readFile(file, 'utf8'),
       source: file,
-      auth: { host: reachable(auth.host), port: auth.port },
-      identityFile: auth.adminIdentityFile,
+      auth,
       signal,
       log,
     })
