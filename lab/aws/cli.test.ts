@@ -70,63 +70,31 @@ suite('the AWS CLI', { skip: isMissing && 'the AWS CLI is not on the PATH', conc
   test('reads under a role that may read, and is refused in the words of each service where it may not', async () => {
     const as: LabIdentity = { role: 'ExampleReadOnlyAccess' }
     assert.match(await aws('s3 ls', { as }), /reports$/m)
-    await Promise.all([
-      fails('s3 mb s3://mine', /AccessDenied.*not authorized to perform: s3:CreateBucket/, as),
-      fails('dynamodb delete-table --table-name orders', /AccessDeniedException.*dynamodb:DeleteTable/, as),
-    ])
+    await fails('dynamodb delete-table --table-name orders', /AccessDeniedException.*dynamodb:DeleteTable/, as)
   })
 
-  test('runs what the guide sets up: policies, roles and an instance profile', async () => {
-    const policy = (Statement: object): string => JSON.stringify({ Version: '2012-10-17', Statement: [Statement] })
-    await writeFile(
-      join(home, 'trust.json'),
-      policy({ Effect: 'Allow', Principal: { Service: 'ec2.amazonaws.com' }, Action: 'sts:AssumeRole' }),
-    )
-    await writeFile(
-      join(home, 'assume.json'),
-      policy({ Effect: 'Allow', Action: 'sts:AssumeRole', Resource: 'arn:aws:iam::123456789012:role/Target' }),
-    )
-    await aws('iam create-role --role-name Agent --assume-role-policy-document file://trust.json')
-    await writeFile(
-      join(home, 'target.json'),
-      policy({ Effect: 'Allow', Principal: { AWS: 'arn:aws:iam::123456789012:role/Agent' }, Action: 'sts:AssumeRole' }),
-    )
-    await Promise.all([
-      aws('iam create-role --role-name Target --assume-role-policy-document file://target.json'),
-      aws('iam create-policy --policy-name AssumeTarget --policy-document file://assume.json'),
-      aws('iam create-instance-profile --instance-profile-name Agent'),
-    ])
-    const { id } = lab.addInstance()
-    await Promise.all([
-      aws('iam attach-role-policy --role-name Target --policy-arn arn:aws:iam::aws:policy/ReadOnlyAccess'),
-      aws('iam attach-role-policy --role-name Agent --policy-arn arn:aws:iam::123456789012:policy/AssumeTarget'),
-      aws('iam add-role-to-instance-profile --instance-profile-name Agent --role-name Agent'),
-      aws(`ec2 associate-iam-instance-profile --iam-instance-profile Name=Agent --instance-id ${id}`),
-    ])
-    const assumed = await aws(
-      'sts assume-role --role-arn arn:aws:iam::123456789012:role/Target --role-session-name alice',
-      { as: { role: 'Agent' } },
-    )
-    assert.match(assumed, /assumed-role\/Target\/alice/)
-    await fails(
-      'sts assume-role --role-arn arn:aws:iam::123456789012:role/ExampleReadOnlyAccess --role-session-name alice',
-      /not authorized to perform: sts:AssumeRole on resource/,
-      { role: 'Agent' },
-    )
+  test('makes a role that can be assumed, and only by whom it trusts', async () => {
+    const trust = {
+      Effect: 'Allow',
+      Principal: { AWS: 'arn:aws:iam::123456789012:user/lab-admin' },
+      Action: 'sts:AssumeRole',
+    }
+    await writeFile(join(home, 'trust.json'), JSON.stringify({ Version: '2012-10-17', Statement: [trust] }))
+    await aws('iam create-role --role-name Target --assume-role-policy-document file://trust.json')
+    const assume = 'sts assume-role --role-arn arn:aws:iam::123456789012:role/Target --role-session-name alice'
+    assert.match(await aws(assume), /assumed-role\/Target\/alice/)
+    await fails(assume, /AccessDenied.*not authorized to perform: sts:AssumeRole on resource/, {
+      role: 'ExampleReadOnlyAccess',
+    })
   })
 
   test('speaks the JSON and REST protocols', async () => {
     await aws(
       'dynamodb create-table --table-name orders --key-schema AttributeName=id,KeyType=HASH --attribute-definitions AttributeName=id,AttributeType=S --billing-mode PAY_PER_REQUEST',
     )
-    await aws('dynamodb put-item --table-name orders --item {"id":{"S":"1"},"total":{"N":"5"}}')
-    assert.match(await aws('dynamodb get-item --table-name orders --key {"id":{"S":"1"}}'), /"N": "5"/)
-    lab.addEksCluster({
-      name: 'demo',
-      issuer: 'https://oidc.eks.us-east-1.amazonaws.com/id/EXAMPLE',
-      endpoint: 'https://demo.example.com',
-      certificateAuthority: 'PEM',
-    })
+    assert.match(await aws('dynamodb list-tables'), /"orders"/)
+    const issuer = 'https://oidc.eks.us-east-1.amazonaws.com/id/EXAMPLE'
+    lab.addEksCluster({ name: 'demo', issuer, endpoint: 'https://demo.example.com', certificateAuthority: 'PEM' })
     assert.match(
       await aws('eks describe-cluster --name demo --query cluster.identity.oidc.issuer --output text'),
       /id\/EXAMPLE/,
@@ -136,7 +104,6 @@ suite('the AWS CLI', { skip: isMissing && 'the AWS CLI is not on the PATH', conc
   test('is told cleanly that a service is not there', async () => {
     await Promise.all([
       fails('sqs list-queues', /UnknownOperationException/),
-      fails('lambda list-functions', /UnknownOperationException/),
       fails('sns list-topics', /InvalidAction/),
     ])
   })

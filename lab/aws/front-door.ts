@@ -54,6 +54,8 @@ export interface FrontDoorSettings {
 /** The most that a service without streaming takes, in bytes. */
 const maxBodyBytes = 64 * 1024 * 1024
 
+/** A body of so many bytes is read to its end though it was refused, so that the connection can go on. */
+const drainedBytes = 1024 * 1024
 /** At least this many requests are remembered. */
 const keptRequests = 10_000
 
@@ -272,8 +274,10 @@ async function send(sending: Sending): Promise<void> {
       ? { 'x-amz-request-id': requestId, 'x-amz-id-2': hostId }
       : { 'x-amzn-requestid': requestId }
   const headers: Record<string, string> = { ...ids, ...answer.headers }
-  // What was refused before its body was read has a connection full of bytes that nobody wants.
-  if (!incoming.complete && (incoming.headers['content-length'] ?? '0') !== '0') headers.connection = 'close'
+  // A long body that was refused before it was read is not worth waiting for; a short one is read and forgotten.
+  const isLong =
+    incoming.headers['content-length'] === undefined || Number(incoming.headers['content-length']) > drainedBytes
+  if (!incoming.complete && isLong && hasBody(incoming)) headers.connection = 'close'
   const { body } = answer
   if (cutAfterBytes !== undefined) return cutOff(response, sending, { ...headers, ...lengthOf(body) })
   if (body instanceof Readable) {
@@ -287,6 +291,10 @@ async function send(sending: Sending): Promise<void> {
   const noBody = incoming.method === 'HEAD' || answer.status === 204 || answer.status === 304
   if (!noBody) headers['content-length'] ??= String(Buffer.byteLength(body ?? ''))
   response.writeHead(answer.status, headers).end(noBody ? undefined : body)
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return (headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined
 }
 
 /** The length that an answer states, when it does not do so itself. */
