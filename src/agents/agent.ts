@@ -1,6 +1,10 @@
 /** The Application Service: joins, dials every proxy, announces its apps and serves them. Composition only. */
 import { join } from 'node:path'
 import { createClient } from '@connectrpc/connect'
+import type { ClusterView } from '#agents/app/admit.ts'
+import { type ServedApps, startServedApps } from '#agents/app/apps.ts'
+import { createAwsHandler } from '#agents/app/aws.ts'
+import { startAppServer } from '#agents/app/server.ts'
 import { openRemoteEmitter } from '#audit/remote-emitter.ts'
 import { openCredentials } from '#aws/credentials-client.ts'
 import { openRoleCredentials } from '#aws/sts-client.ts'
@@ -21,10 +25,6 @@ import type { Lock } from '#resources/lock.ts'
 import type { ProxyMember } from '#resources/member.ts'
 import type { Role } from '#resources/role.ts'
 import { openTunnels, type ProxyAddress } from '#tunnel/agent-end.ts'
-import type { ClusterView } from './app/admit.ts'
-import { type ServedApps, startServedApps } from './app/apps.ts'
-import { createAwsHandler } from './app/aws.ts'
-import { startAppServer } from './app/server.ts'
 import { startHeartbeat } from './heartbeat.ts'
 
 export interface AgentConfig {

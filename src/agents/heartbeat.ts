@@ -1,9 +1,9 @@
 import { createClient, type Transport } from '@connectrpc/connect'
+import type { ServedApps } from '#agents/app/apps.ts'
 import { JoinService } from '#gen/access/v1/access_pb.ts'
 import type { Log } from '#log.ts'
 import { product } from '#product.ts'
 import type { App } from '#resources/app.ts'
-import type { ServedApps } from './app/apps.ts'
 
 /** Announces what an agent serves, again and again. */
 export interface Heartbeat extends AsyncDisposable {

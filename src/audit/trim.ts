@@ -1,7 +1,7 @@
 import type { AuditEvent } from './event.ts'
 
 /** Largest event that is kept as it is, in bytes of its JSON. */
-export const maxEventBytes = 64 * 1024
+const maxEventBytes = 64 * 1024
 
 /** Fields by which an event is found; they are never shortened below this many characters. */
 const KEEP = new Set(['event', 'code', 'time', 'uid', 'ei', 'cluster_name'])

@@ -34,7 +34,7 @@ export interface ResourceStore {
   watch(kinds: readonly string[], revision: string | undefined, signal: AbortSignal): AsyncIterable<StoreEvent>
 }
 
-export interface ResourcePage {
+interface ResourcePage {
   readonly after?: string
   readonly limit?: number
 }

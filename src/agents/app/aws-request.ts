@@ -32,7 +32,7 @@ export interface AwsRequest {
 }
 
 /** A request that did not come through the local proxy, or that it should not have let through. */
-export class InvalidAwsRequest extends InvalidInput {}
+class InvalidAwsRequest extends InvalidInput {}
 
 /**
  * @param request `url` is path and query; `rawHeaders` as Node gives them

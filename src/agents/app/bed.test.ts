@@ -299,6 +299,10 @@ export interface Call {
   readonly service?: string
   readonly body?: string | Buffer
   readonly headers?: readonly string[]
+  /** What is signed for the body, and how it arrives; its own hash and `whole` unless given. */
+  readonly payload?: { readonly hash: string; readonly mode: string }
+  /** HTTP trailers behind the body. */
+  readonly trailers?: Readonly<Record<string, string>>
   /** Headers as they go to the agent, after all others were set. */
   readonly change?: (headers: string[]) => string[]
 }
@@ -306,7 +310,7 @@ export interface Call {
 /** Signs with placeholders and sends as the local proxy does. */
 export function send(socket: tls.TLSSocket, call: Call = {}): Promise<http.IncomingMessage> {
   const { method = 'GET', host = 's3.us-east-1.amazonaws.com', path = '/', service = 's3', body, headers = [] } = call
-  const payloadHash = body === undefined ? emptyHash : sha256Hex(body)
+  const payloadHash = call.payload?.hash ?? (body === undefined ? emptyHash : sha256Hex(body))
   const [pathname = '', query = ''] = path.split('?')
   const signed = signRequest({
     request: { method, path: pathname, query, headers: ['Host', host, ...headers] },
@@ -316,10 +320,19 @@ export function send(socket: tls.TLSSocket, call: Call = {}): Promise<http.Incom
     at: new Date(),
     payloadHash,
   }).headers
-  const ours = [forwarding.host, host, forwarding.payloadHash, payloadHash, forwarding.payloadMode, 'whole']
-  const length = body === undefined ? [] : ['Content-Length', String(Buffer.byteLength(body))]
+  const ours = [
+    forwarding.host,
+    host,
+    forwarding.payloadHash,
+    payloadHash,
+    forwarding.payloadMode,
+    call.payload?.mode ?? 'whole',
+  ]
+  const length =
+    body === undefined || call.trailers !== undefined ? [] : ['Content-Length', String(Buffer.byteLength(body))]
   const all = [...signed, ...ours, ...length]
   const request = http.request({ agent: agentOver(socket), method, path, headers: call.change?.(all) ?? all })
+  if (call.trailers !== undefined) request.addTrailers(call.trailers)
   request.end(body)
   return once(request, 'response').then(([response]) => response as http.IncomingMessage) // node:http, "response"
 }

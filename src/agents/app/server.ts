@@ -48,7 +48,7 @@ export interface AppHandler {
 }
 
 /** Certificate of a served name, PEM. */
-export interface ServedCertificate {
+interface ServedCertificate {
   readonly cert: string
   readonly key: string
 }
