@@ -16,6 +16,8 @@ export type EventFields = Readonly<Record<string, unknown>>
 export interface AuditTrail {
   /** Resolves when the event is on disk. */
   record(type: EventType, fields: EventFields): Promise<void>
+  /** The same for events that belong together: one write. */
+  recordAll(...events: readonly (readonly [EventType, EventFields])[]): Promise<void>
   /**
    * Makes a change whose event cannot be lost: the event is noted before the change, and is in the log before the
    * answer. If the process dies in between, the next start writes the event with `outcome: "unknown"`.
@@ -49,6 +51,9 @@ export async function openAuditTrail(options: AuditTrailOptions): Promise<AuditT
   return {
     async record(type, fields) {
       await auditLog.append([build(type, fields)])
+    },
+    async recordAll(...events) {
+      await auditLog.append(events.map(([type, fields]) => build(type, fields)))
     },
     async around(type, fields, change) {
       const event = build(type, fields)

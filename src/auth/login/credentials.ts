@@ -91,3 +91,8 @@ export async function consumeTotp(
   }
   return undefined
 }
+
+/** How events name a device. */
+export function deviceFields({ id, name }: TotpDevice): Readonly<Record<string, string>> {
+  return { mfa_device_name: name, mfa_device_uuid: id, mfa_device_type: 'TOTP' }
+}

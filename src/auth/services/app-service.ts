@@ -59,8 +59,10 @@ export function appService(parts: Parts): ServiceImpl<typeof AppService> {
       const identity = appIdentity(parts, who, { app, route, ttlSeconds: Number(request.ttlSeconds) })
       const certificate = issueAppCertificate(parts.authorities.signer('user'), identity, publicKey, parts.clock())
       const described = { user: identity.name, roles: identity.roles, expires: identity.expires, route_to_app: route }
-      await trail.record('cert.create', { ...actorFields(who.caller), cert_type: 'user', identity: described })
-      await trail.record('app.session.start', { ...fields, success: true, expires: identity.expires })
+      await trail.recordAll(
+        ['cert.create', { ...actorFields(who.caller), cert_type: 'user', identity: described }],
+        ['app.session.start', { ...fields, success: true, expires: identity.expires }],
+      )
       return { certificatePem: certificate.pem, sessionId: route.sessionId, serverName: route.serverName }
     },
     async endAppSession({ sessionId }, context) {

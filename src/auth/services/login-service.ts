@@ -1,5 +1,6 @@
 import { timestampFromDate } from '@bufbuild/protobuf/wkt'
 import type { ServiceImpl } from '@connectrpc/connect'
+import { deviceFields } from '#auth/login/credentials.ts'
 import { InvalidCredentials, type LoginAttempt } from '#auth/login/local-users.ts'
 import { totpRuleOf } from '#auth/login/second-factor.ts'
 import { totpUri } from '#auth/login/totp.ts'
@@ -37,20 +38,15 @@ export function loginService(parts: Parts): ServiceImpl<typeof LoginService> {
       })
       const certificate = issueUserCertificate(authorities.signer('user'), identity, publicKey, clock())
       const actor = { user: identity.name, user_kind: 1, 'addr.remote': attempt.address }
-      await trail.record('user.login', {
-        ...actor,
-        method: 'local',
-        success: true,
-        ...(device && {
-          mfa_device: { mfa_device_name: device.name, mfa_device_uuid: device.id, mfa_device_type: 'TOTP' },
-        }),
-      })
       const { name, roles, traits, expires } = identity
-      await trail.record('cert.create', {
-        ...actor,
-        cert_type: 'user',
-        identity: { user: name, roles, traits, expires },
-      })
+      const described = { user: name, roles, traits, expires }
+      await trail.recordAll(
+        [
+          'user.login',
+          { ...actor, method: 'local', success: true, ...(device && { mfa_device: deviceFields(device) }) },
+        ],
+        ['cert.create', { ...actor, cert_type: 'user', identity: described }],
+      )
       return {
         user: name,
         certificatePem: certificate.pem,
@@ -83,11 +79,10 @@ export function loginService(parts: Parts): ServiceImpl<typeof LoginService> {
         totpRule: totpRuleOf(await readAuthPreference(store)),
       })
       const actor = { user: record.user, user_kind: 1, 'addr.remote': clientAddress }
-      await trail.record('user.password_change', actor)
-      if (device) {
-        const { name, id } = device
-        await trail.record('mfa.add', { ...actor, mfa_device_name: name, mfa_device_uuid: id, mfa_device_type: 'TOTP' })
-      }
+      await trail.recordAll(
+        ['user.password_change', actor],
+        ...(device ? [['mfa.add', { ...actor, ...deviceFields(device) }] as const] : []),
+      )
       return { user: record.user }
     },
   }

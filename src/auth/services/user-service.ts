@@ -3,7 +3,7 @@ import type { ServiceImpl } from '@connectrpc/connect'
 import type { Identified, IdentifiedUser } from '#auth/access.ts'
 import { actorFields } from '#auth/audit-trail.ts'
 import { checkName, fromDocument } from '#auth/documents.ts'
-import type { TotpDevice } from '#auth/login/credentials.ts'
+import { deviceFields, type TotpDevice } from '#auth/login/credentials.ts'
 import { totpRuleOf } from '#auth/login/second-factor.ts'
 import { totpUri } from '#auth/login/totp.ts'
 import { type TokenPurpose, tokenLifeMs } from '#auth/login/user-tokens.ts'
@@ -148,9 +148,3 @@ function toWire({ id, name, added, lastUsed }: TotpDevice) {
     ...(lastUsed !== undefined && { lastUsed: timestampFromDate(new Date(lastUsed)) }),
   }
 }
-
-const deviceFields = ({ id, name }: TotpDevice): Readonly<Record<string, string>> => ({
-  mfa_device_name: name,
-  mfa_device_uuid: id,
-  mfa_device_type: 'TOTP',
-})
