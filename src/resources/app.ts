@@ -4,7 +4,11 @@ import { isRegion } from './aws-region.ts'
 import { type Draft, type Fail, resourceParser } from './envelope.ts'
 import { describe, duration, flag, isLabelKey, strict, text, texts, untouched, whole } from './schema.ts'
 
-const command = strict({ command: texts, period: duration().default('1m0s'), result: text.exactOptional() })
+const command = strict({
+  command: texts.describe('Program and its arguments; what it prints is the value.'),
+  period: duration().default('1m0s').describe('How often it runs.'),
+  result: text.exactOptional().describe('What it printed last. Filled in by the agent.'),
+})
 
 /** As a map by name, or as the list with `name` that the file and older samples have. */
 const dynamicLabels = z.preprocess(
@@ -28,26 +32,57 @@ function byName(list: readonly unknown[]): unknown {
 
 /** Fields of an app, in the file of an agent as well as in the resource. */
 const spec = strict({
-  uri: text.default(''),
-  public_addr: text.exactOptional(),
-  cloud: text.exactOptional(),
-  dynamic_labels: dynamicLabels.exactOptional(),
-  insecure_skip_verify: flag.exactOptional(),
+  uri: text
+    .default('')
+    .describe(
+      'Where the app is: `https://console.aws.amazon.com/` for AWS, else the address behind the agent. May be left out where `cloud` is set.',
+    ),
+  public_addr: text.exactOptional().describe('Host name under which browsers reach it, without scheme, port and path.'),
+  cloud: text
+    .exactOptional()
+    .describe('`AWS`, `Azure` or `GCP`. For the address of an AWS console `AWS` is understood.'),
+  dynamic_labels: dynamicLabels
+    .exactOptional()
+    .describe('Labels that the agent computes by running commands, by name.'),
+  insecure_skip_verify: flag
+    .exactOptional()
+    .describe('Do not check the certificate of the app. Checked, and not acted on yet.'),
   rewrite: strict({
-    redirect: texts.exactOptional(),
-    headers: z.array(strict({ name: text, value: text })).exactOptional(),
-    jwt_claims: text.exactOptional(),
-  }).exactOptional(),
+    redirect: texts.exactOptional().describe('Hosts whose redirects are rewritten to the public address.'),
+    headers: z
+      .array(strict({ name: text.describe('Name of the header.'), value: text.describe('Its value.') }))
+      .exactOptional()
+      .describe('Headers that are set on every request.'),
+    jwt_claims: text
+      .exactOptional()
+      .describe('What the token says that is sent along: `roles-and-traits`, `roles`, `traits` or `none`.'),
+  })
+    .exactOptional()
+    .describe('What is changed in requests and answers of web applications. Checked, and not acted on yet.'),
   aws: strict({
-    external_id: text.exactOptional(),
+    external_id: text.exactOptional().describe('External id with which the AWS role is assumed.'),
     roles_anywhere_profile: untouched.exactOptional(),
-  }).exactOptional(),
-  integration: text.exactOptional(),
-  required_apps: texts.exactOptional(),
-  required_app_names: texts.exactOptional(),
-  tcp_ports: z.array(strict({ port: whole(1, 65_535), end_port: whole(0, 65_535).exactOptional() })).exactOptional(),
+  })
+    .exactOptional()
+    .describe('Settings of AWS apps.'),
+  integration: text
+    .exactOptional()
+    .describe('Name of the integration that has the credentials. Checked, and not acted on yet.'),
+  required_apps: texts.exactOptional().describe('Apps that must be opened together with this one.'),
+  required_app_names: texts.exactOptional().describe('Older spelling of `required_apps`.'),
+  tcp_ports: z
+    .array(
+      strict({
+        port: whole(1, 65_535).describe('First port.'),
+        end_port: whole(0, 65_535).exactOptional().describe('Last port; 0 for one port.'),
+      }),
+    )
+    .exactOptional()
+    .describe('Ports of a TCP app with several. Checked, and not acted on yet.'),
   cors: untouched.exactOptional(),
-  use_any_proxy_public_addr: flag.exactOptional(),
+  use_any_proxy_public_addr: flag
+    .exactOptional()
+    .describe('Reach the app under the address of whichever proxy it is asked through.'),
   identity_center: untouched.exactOptional(),
   user_groups: untouched.exactOptional(),
   UserGroups: untouched.exactOptional(),

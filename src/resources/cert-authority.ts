@@ -7,8 +7,24 @@ export const authorityTypes = ['user', 'host', 'jwt', 'spiffe', 'awsra'] as cons
 
 const keys = strict({
   /** PEM; `key` is PKCS #8 and a secret. */
-  tls: z.array(strict({ cert: text, key: text.exactOptional() })).default([]),
-  jwt: z.array(strict({ public_key: text, private_key: text.exactOptional() })).default([]),
+  tls: z
+    .array(
+      strict({
+        cert: text.describe('Certificate, PEM.'),
+        key: text.exactOptional().describe('Private key, PKCS #8 PEM. A secret.'),
+      }),
+    )
+    .default([])
+    .describe('Certificates and their keys.'),
+  jwt: z
+    .array(
+      strict({
+        public_key: text.describe('Public key, PEM.'),
+        private_key: text.exactOptional().describe('Private key, PEM. A secret.'),
+      }),
+    )
+    .default([])
+    .describe('Keys that sign tokens.'),
   ssh: z.array(untouched).exactOptional(),
 })
 
@@ -20,13 +36,17 @@ export const parseCertAuthority = resourceParser({
   kind: 'cert_authority',
   versions: ['v2'],
   spec: strict({
-    type: text,
-    cluster_name: text,
-    active_keys: keys.default({ tls: [], jwt: [] }),
-    additional_trusted_keys: keys.default({ tls: [], jwt: [] }),
-    rotation: z.record(z.string(), untouched).exactOptional(),
+    type: text.describe('`user`, `host`, `jwt`, `spiffe` or `awsra`.'),
+    cluster_name: text.describe('Cluster that it speaks for.'),
+    active_keys: keys.default({ tls: [], jwt: [] }).describe('What it signs with; the first is used.'),
+    additional_trusted_keys: keys
+      .default({ tls: [], jwt: [] })
+      .describe('What is trusted beside, while keys are replaced.'),
+    rotation: z.record(z.string(), untouched).exactOptional().describe('State of a replacement of keys.'),
     /** Of the host authority: key of the labels that stand in server names, base64. A secret. */
-    served_name_secret: text.exactOptional(),
+    served_name_secret: text
+      .exactOptional()
+      .describe('Of the host authority: key of the labels that stand in server names, base64. A secret.'),
   }),
   finish: (authority, fail) => {
     const { type } = authority.spec

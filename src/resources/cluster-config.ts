@@ -16,32 +16,59 @@ export const sessionMfa = z.preprocess(
 export const lockingMode = oneOf('best_effort', 'strict')
 
 const authPreference = strict({
-  type: oneOf('local', 'github', 'oidc', 'saml').default('local'),
-  connector_name: text.exactOptional(),
-  second_factors: z.array(oneOf('otp', 'webauthn', 'sso')).exactOptional(),
-  second_factor: oneOf('off', 'otp', 'webauthn', 'on', 'optional').exactOptional(),
+  type: oneOf('local', 'github', 'oidc', 'saml')
+    .default('local')
+    .describe('How people log in unless they say otherwise.'),
+  connector_name: text.exactOptional().describe('Connector that is used unless another is named.'),
+  second_factors: z
+    .array(oneOf('otp', 'webauthn', 'sso'))
+    .exactOptional()
+    .describe('Second factors that count. An empty list or leaving it out falls back to `second_factor`.'),
+  second_factor: oneOf('off', 'otp', 'webauthn', 'on', 'optional')
+    .exactOptional()
+    .describe('Older spelling of `second_factors`.'),
   webauthn: strict({
-    rp_id: text.exactOptional(),
+    rp_id: text.exactOptional().describe('Domain to which security keys are bound.'),
     attestation_allowed_cas: texts.exactOptional(),
     attestation_denied_cas: texts.exactOptional(),
     disabled: flag.exactOptional(),
-  }).exactOptional(),
+  })
+    .exactOptional()
+    .describe('Settings of security keys. Checked, and not acted on yet.'),
   u2f: untouched.exactOptional(),
-  require_session_mfa: sessionMfa.exactOptional(),
-  disconnect_expired_cert: flag.exactOptional(),
-  allow_local_auth: flag.default(true),
-  allow_passwordless: flag.exactOptional(),
-  allow_headless: flag.exactOptional(),
-  allow_browser: flag.exactOptional(),
-  locking_mode: lockingMode.default('best_effort'),
-  message_of_the_day: text.exactOptional(),
+  require_session_mfa: sessionMfa
+    .exactOptional()
+    .describe('Whether opening an app needs a second factor, for everyone.'),
+  disconnect_expired_cert: flag
+    .exactOptional()
+    .describe('End connections when the certificate expires that opened them.'),
+  allow_local_auth: flag.default(true).describe('Whether users with a password may log in.'),
+  allow_passwordless: flag
+    .exactOptional()
+    .describe('Whether a security key alone is enough. Checked, and not acted on yet.'),
+  allow_headless: flag
+    .exactOptional()
+    .describe('Whether another device may approve a login. Checked, and not acted on yet.'),
+  allow_browser: flag
+    .exactOptional()
+    .describe('Whether logging in may go through a browser. Checked, and not acted on yet.'),
+  locking_mode: lockingMode
+    .default('best_effort')
+    .describe(
+      'Whether locks still bind when they cannot be read: `strict` refuses everything, `best_effort` goes on with the last known ones.',
+    ),
+  message_of_the_day: text.exactOptional().describe('Shown before people log in.'),
   device_trust: untouched.exactOptional(),
-  default_session_ttl: duration().default('12h0m0s'),
+  default_session_ttl: duration()
+    .default('12h0m0s')
+    .describe('How long a login lasts unless it asks for less; roles can shorten it.'),
   idp: untouched.exactOptional(),
   okta: untouched.exactOptional(),
   hardware_key: untouched.exactOptional(),
-  piv_slot: text.exactOptional(),
-  signature_algorithm_suite: oneOf('legacy', 'balanced-v1', 'fips-v1', 'hsm-v1').exactOptional(),
+  piv_slot: text.exactOptional().describe('Slot of hardware keys. Checked, and not acted on yet.'),
+  signature_algorithm_suite: oneOf('legacy', 'balanced-v1', 'fips-v1', 'hsm-v1')
+    .exactOptional()
+    .describe('Which kinds of keys are made. Checked, and not acted on yet.'),
   stable_unix_user_config: untouched.exactOptional(),
 })
 
@@ -60,19 +87,43 @@ export const parseNetworkingConfig = resourceParser({
   versions: ['v2'],
   singletonName: 'cluster-networking-config',
   spec: strict({
-    client_idle_timeout: duration({ never: true }).default('0s'),
-    client_idle_timeout_message: text.exactOptional(),
-    web_idle_timeout: duration({ never: true }).exactOptional(),
-    keep_alive_interval: duration().default('5m0s'),
-    keep_alive_count_max: whole(0, 1_000_000).default(3),
-    session_control_timeout: duration().default('2m0s'),
-    proxy_listener_mode: z.union([oneOf('separate', 'multiplex'), whole(0, 1)]).exactOptional(),
-    proxy_ping_interval: duration().exactOptional(),
+    client_idle_timeout: duration({ never: true })
+      .default('0s')
+      .describe('How long a connection may be idle; `never` or 0 for ever. Checked, and not acted on yet.'),
+    client_idle_timeout_message: text
+      .exactOptional()
+      .describe('Said when an idle connection is ended. Checked, and not acted on yet.'),
+    web_idle_timeout: duration({ never: true })
+      .exactOptional()
+      .describe('How long a browser session may be idle. Checked, and not acted on yet.'),
+    keep_alive_interval: duration()
+      .default('5m0s')
+      .describe('How often a quiet connection is probed. Checked, and not acted on yet.'),
+    keep_alive_count_max: whole(0, 1_000_000)
+      .default(3)
+      .describe('How many probes may go unanswered. Checked, and not acted on yet.'),
+    session_control_timeout: duration()
+      .default('2m0s')
+      .describe('How long a session outlives its control connection. Checked, and not acted on yet.'),
+    proxy_listener_mode: z
+      .union([oneOf('separate', 'multiplex'), whole(0, 1)])
+      .exactOptional()
+      .describe('Kept for older documents: one port serves everything here.'),
+    proxy_ping_interval: duration()
+      .exactOptional()
+      .describe('How often clients probe the proxy. Checked, and not acted on yet.'),
     tunnel_strategy: untouched.exactOptional(),
-    routing_strategy: z.union([oneOf('unambiguous_match', 'most_recent'), whole(0, 1)]).exactOptional(),
-    case_insensitive_routing: flag.exactOptional(),
-    assist_command_execution_workers: whole(0, 1_000_000).exactOptional(),
-    ssh_dial_timeout: duration().exactOptional(),
+    routing_strategy: z
+      .union([oneOf('unambiguous_match', 'most_recent'), whole(0, 1)])
+      .exactOptional()
+      .describe('Which server is meant where several fit. Checked, and not acted on yet.'),
+    case_insensitive_routing: flag
+      .exactOptional()
+      .describe('Whether host names match in any case. Checked, and not acted on yet.'),
+    assist_command_execution_workers: whole(0, 1_000_000)
+      .exactOptional()
+      .describe('Kept for older documents; nothing is done.'),
+    ssh_dial_timeout: duration().exactOptional().describe('Kept for older documents; nothing is done.'),
   }),
 })
 
@@ -82,7 +133,11 @@ export const parseRecordingConfig = resourceParser({
   versions: ['v2'],
   singletonName: 'session-recording-config',
   spec: strict({
-    mode: oneOf('node', 'node-sync', 'proxy', 'proxy-sync', 'off').default('node'),
-    proxy_checks_host_keys: flag.default(true),
+    mode: oneOf('node', 'node-sync', 'proxy', 'proxy-sync', 'off')
+      .default('node')
+      .describe('Whether interactive sessions are recorded, and where. Checked, and not acted on yet.'),
+    proxy_checks_host_keys: flag
+      .default(true)
+      .describe('Whether host keys are checked where the proxy records. Checked, and not acted on yet.'),
   }),
 })

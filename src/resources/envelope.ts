@@ -42,20 +42,28 @@ export interface Draft<Spec> {
 export type Fail = (path: readonly PropertyKey[], problem: string, hint?: string) => never
 
 /** Takes a document as YAML or JSON gives it. @throws {InvalidResource} */
-export type ResourceParser<Kind extends string, Spec> = (
-  document: unknown,
-  source?: DocumentSource,
-) => DeepReadonly<Resource<Kind, Spec>>
+export interface ResourceParser<Kind extends string, Spec> {
+  (document: unknown, source?: DocumentSource): DeepReadonly<Resource<Kind, Spec>>
+  /** What it takes, for the reference. */
+  readonly schema: DocumentSchema
+}
 
-const metadata = strict({
-  name: text.exactOptional(),
+/** What may stand in the documents of a kind. */
+export type DocumentSchema = Pick<KindSchema<string, z.ZodType>, 'versions' | 'spec'>
+
+/** `metadata` of every kind. */
+export const metadata = strict({
+  name: text.exactOptional().describe('Unique in its kind. Needed, except where there is only one of the kind.'),
   // The reference had namespaces once; only "default" is left of them.
-  namespace: z.enum(['', 'default'], 'only the namespace "default" exists').exactOptional(),
-  description: text.exactOptional(),
-  labels: labels.exactOptional(),
-  expires: instant.exactOptional(),
-  revision: text.exactOptional(),
-  id: z.unknown().optional(),
+  namespace: z
+    .enum(['', 'default'], 'only the namespace "default" exists')
+    .exactOptional()
+    .describe('Kept for older documents.'),
+  description: text.exactOptional().describe('For people.'),
+  labels: labels.exactOptional().describe('For people, and for selectors of roles.'),
+  expires: instant.exactOptional().describe('After this instant the resource is gone.'),
+  revision: text.exactOptional().describe('Changes with every write. Give it back to write only if nobody else has.'),
+  id: z.unknown().optional().meta({ reads: 'any value', description: 'Kept for older documents.' }),
 })
 
 /**
@@ -74,7 +82,7 @@ export function resourceParser<Kind extends string, Spec extends z.ZodType>(
     spec: z.unknown().optional(),
     ...(schema.status ? { status: untouched.exactOptional() } : {}),
   })
-  return (document, source) => {
+  const parse = (document: unknown, source?: DocumentSource): DeepReadonly<Resource<Kind, z.output<Spec>>> => {
     const subject = subjectOf(document, kind)
     const fail: Fail = (path, problem, hint) => {
       throw new InvalidResource({ problem, subject, path, source, ...(hint === undefined ? {} : { hint }) })
@@ -102,6 +110,7 @@ export function resourceParser<Kind extends string, Spec extends z.ZodType>(
     const finished = schema.finish ? schema.finish(checked, fail) : checked
     return frozen({ kind, ...finished }) as DeepReadonly<Resource<Kind, z.output<Spec>>> // frozen all the way down
   }
+  return Object.assign(parse, { schema: { versions, spec: schema.spec } })
 }
 
 /** Refuses what is no map. */

@@ -42,53 +42,89 @@ function blockMethods() {
 }
 
 const githubRule = strict({
-  sub: text.exactOptional(),
-  repository: text.exactOptional(),
-  repository_owner: text.exactOptional(),
-  workflow: text.exactOptional(),
-  environment: text.exactOptional(),
-  actor: text.exactOptional(),
-  ref: text.exactOptional(),
-  ref_type: text.exactOptional(),
+  sub: text.exactOptional().describe("Subject of the workflow's token."),
+  repository: text.exactOptional().describe('`OWNER/NAME`.'),
+  repository_owner: text.exactOptional().describe('Owner of the repository.'),
+  workflow: text.exactOptional().describe('Name of the workflow.'),
+  environment: text.exactOptional().describe('Name of the environment.'),
+  actor: text.exactOptional().describe('Account that started the workflow.'),
+  ref: text.exactOptional().describe('Git reference, such as `refs/heads/main`.'),
+  ref_type: text.exactOptional().describe('`branch` or `tag`.'),
 })
 
 /** Blocks of methods that this product does not verify yet are kept as they are: joining with one is refused by name. */
-const block = z.record(z.string(), untouched)
+const block = z.record(z.string(), untouched).describe('Kept as it is: this join method is not verified yet.')
 
 const spec = strict({
-  roles: texts.default([]),
-  join_method: text.exactOptional(),
-  bot_name: text.exactOptional(),
+  roles: texts.default([]).describe('System roles that whoever joins gets, such as `App` or `Proxy`; any case.'),
+  join_method: text
+    .exactOptional()
+    .describe('How a machine proves itself; `token` where it is left out, `ec2` where `allow` is given.'),
+  bot_name: text.exactOptional().describe('Bot that joins with it; only with the role `Bot`, and then needed.'),
   allow: z
     .array(
       strict({
-        aws_account: text.exactOptional(),
-        aws_arn: text.exactOptional(),
-        aws_role: text.exactOptional(),
-        aws_regions: texts.exactOptional(),
+        aws_account: text.exactOptional().describe('Account number.'),
+        aws_arn: text.exactOptional().describe('ARN of the identity, with `*` and `?`; method `iam`.'),
+        aws_role: text.exactOptional().describe('ARN of the role; method `ec2`.'),
+        aws_regions: texts.exactOptional().describe('Regions of the instance; method `ec2`.'),
       }),
     )
     .exactOptional(),
-  aws_iid_ttl: duration().exactOptional(),
-  suggested_labels: selector.exactOptional(),
-  suggested_agent_matcher_labels: selector.exactOptional(),
+  aws_iid_ttl: duration().exactOptional().describe('How old an instance identity document may be; method `ec2`.'),
+  suggested_labels: selector.exactOptional().describe('Labels for what joins, which install scripts set.'),
+  suggested_agent_matcher_labels: selector
+    .exactOptional()
+    .describe('Labels of resources that install scripts let the agent serve.'),
   /** Names and labels that whoever joins with the token may serve; left out: any. */
-  serves: strict({ names: texts.exactOptional(), labels: labels.exactOptional() }).exactOptional(),
+  serves: strict({
+    names: texts.exactOptional().describe('Patterns of names.'),
+    labels: labels.exactOptional().describe('Labels that they must have.'),
+  })
+    .exactOptional()
+    .describe('Names and labels of apps that whoever joins with the token may serve; left out: any.'),
   kubernetes: strict({
-    type: z.enum(['in_cluster', 'static_jwks', 'oidc']).exactOptional(),
-    allow: z.array(strict({ service_account: text.exactOptional() })).default([]),
-    static_jwks: strict({ jwks: text }).exactOptional(),
-    oidc: strict({ issuer: text, insecure_allow_http_issuer: flag.exactOptional() }).exactOptional(),
-  }).exactOptional(),
+    type: z
+      .enum(['in_cluster', 'static_jwks', 'oidc'])
+      .exactOptional()
+      .describe('Where the keys come from that check service account tokens.'),
+    allow: z
+      .array(strict({ service_account: text.exactOptional().describe('`NAMESPACE:NAME`.') }))
+      .default([])
+      .describe('Who may join, for the methods `iam` and `ec2`; one rule must fit.'),
+    static_jwks: strict({ jwks: text.describe('A JSON Web Key Set, as JSON.') })
+      .exactOptional()
+      .describe('Keys of the cluster, for `static_jwks`.'),
+    oidc: strict({
+      issuer: text.describe('URL of the issuer.'),
+      insecure_allow_http_issuer: flag.exactOptional().describe('Take an issuer without TLS: for test set-ups alone.'),
+    })
+      .exactOptional()
+      .describe('Issuer of the cluster, for `oidc`.'),
+  })
+    .exactOptional()
+    .describe('Settings of the method `kubernetes`.'),
   azure: strict({
-    allow: z.array(strict({ subscription: text.exactOptional(), resource_groups: texts.exactOptional() })).default([]),
-  }).exactOptional(),
+    allow: z
+      .array(
+        strict({
+          subscription: text.exactOptional().describe('Subscription id.'),
+          resource_groups: texts.exactOptional().describe('Names of resource groups; left out: any.'),
+        }),
+      )
+      .default([])
+      .describe('Service accounts that may join.'),
+  })
+    .exactOptional()
+    .describe('Settings of the method `azure`.'),
   github: strict({
-    enterprise_server_host: text.exactOptional(),
-    enterprise_slug: text.exactOptional(),
-    static_jwks: text.exactOptional(),
+    enterprise_server_host: text.exactOptional().describe('Host name of a GitHub Enterprise Server.'),
+    enterprise_slug: text.exactOptional().describe('Slug of a GitHub enterprise, for its own issuer.'),
+    static_jwks: text.exactOptional().describe('Keys that check tokens, as JSON, where the issuer cannot be reached.'),
     allow: z.array(githubRule).default([]),
-  }).exactOptional(),
+  })
+    .exactOptional()
+    .describe('Settings of the method `github`.'),
   gcp: block.exactOptional(),
   gitlab: block.exactOptional(),
   circleci: block.exactOptional(),

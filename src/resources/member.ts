@@ -2,13 +2,13 @@ import { resourceParser } from './envelope.ts'
 import { labels, strict, text } from './schema.ts'
 
 const spec = strict({
-  version: text.exactOptional(),
-  hostname: text.default(''),
-  host_id: text,
+  version: text.exactOptional().describe('Version that it runs.'),
+  hostname: text.default('').describe('Name of its machine.'),
+  host_id: text.describe('Its host id.'),
   /** Where others reach it: `proxy.example.com:443`. */
-  public_addr: text.exactOptional(),
-  listen_addr: text.exactOptional(),
-  labels: labels.exactOptional(),
+  public_addr: text.exactOptional().describe('Where others reach it: `proxy.example.com:443`.'),
+  listen_addr: text.exactOptional().describe('Where it listens.'),
+  labels: labels.exactOptional().describe('Its labels.'),
 })
 
 /** Takes the heartbeat of a proxy; its name is the host id. @throws {InvalidResource} */

@@ -4,22 +4,41 @@ import { duration, flag, oneOf, strict, text, untouched, whole } from './schema.
 
 /** Options of a role that bind here. */
 const options = {
-  max_session_ttl: duration().exactOptional(),
-  client_idle_timeout: duration({ never: true }).exactOptional(),
-  disconnect_expired_cert: flag.exactOptional(),
-  require_session_mfa: sessionMfa.exactOptional(),
-  mfa_verification_interval: duration().exactOptional(),
-  device_trust_mode: oneOf('', 'off', 'optional', 'required', 'required-for-humans').exactOptional(),
+  max_session_ttl: duration()
+    .exactOptional()
+    .describe('How long a login lasts at most; of several roles the shortest counts. `30h0m0s` where no role says.'),
+  client_idle_timeout: duration({ never: true })
+    .exactOptional()
+    .describe('How long a connection may be idle. Checked, and not acted on yet.'),
+  disconnect_expired_cert: flag
+    .exactOptional()
+    .describe('End connections when the certificate expires that opened them.'),
+  require_session_mfa: sessionMfa.exactOptional().describe('Whether opening an app needs a second factor.'),
+  mfa_verification_interval: duration()
+    .exactOptional()
+    .describe('How long a second factor counts. Checked, and not acted on yet.'),
+  device_trust_mode: oneOf('', 'off', 'optional', 'required', 'required-for-humans')
+    .exactOptional()
+    .describe('Whether a registered device is needed; `required` refuses, because no device can be registered here.'),
   lock: z
     .enum(['', 'best_effort', 'strict'], {
       error: (issue) => `invalid value for role option lock: ${String(issue.input).slice(0, 80)}`,
     })
     .transform((mode): z.output<typeof lockingMode> | '' => mode)
-    .exactOptional(),
-  pin_source_ip: flag.exactOptional(),
-  request_access: oneOf('', 'optional', 'always', 'reason').exactOptional(),
-  request_prompt: text.exactOptional(),
-  max_kubernetes_connections: whole(0, Number.MAX_SAFE_INTEGER).exactOptional(),
+    .exactOptional()
+    .describe('As `locking_mode` of the cluster, for the holders of the role.'),
+  pin_source_ip: flag
+    .exactOptional()
+    .describe('Certificates count only from the address that they were issued to. Checked, and not acted on yet.'),
+  request_access: oneOf('', 'optional', 'always', 'reason')
+    .exactOptional()
+    .describe('Whether logging in asks for access. Checked, and not acted on yet.'),
+  request_prompt: text
+    .exactOptional()
+    .describe('What a person is asked when access must be given a reason. Checked, and not acted on yet.'),
+  max_kubernetes_connections: whole(0, Number.MAX_SAFE_INTEGER)
+    .exactOptional()
+    .describe('Kubernetes sessions at one time. Checked, and not acted on yet.'),
   record_session: untouched.exactOptional(),
   enhanced_recording: z
     .array(
@@ -28,7 +47,9 @@ const options = {
       }),
     )
     .exactOptional(),
-  cert_format: oneOf('standard', 'oldssh', '').exactOptional(),
+  cert_format: oneOf('standard', 'oldssh', '')
+    .exactOptional()
+    .describe('Kind of SSH certificate. Checked, and not acted on yet.'),
   idp: untouched.exactOptional(),
 }
 

@@ -1,4 +1,7 @@
-/** Pieces of schemas that several kinds share. Each takes what people write and gives the one form that is stored. */
+/**
+ * Pieces of schemas that several kinds share. Each takes what people write and gives the one form that is stored.
+ * `reads` in their metadata is how the reference calls what they take, where its JSON Schema cannot say it.
+ */
 import { z } from 'zod'
 import { formatDuration, parseDuration } from './duration.ts'
 import { nearest } from './nearest.ts'
@@ -71,16 +74,19 @@ export function parseSwitch(value: unknown): boolean | undefined {
 }
 
 /** A boolean as people write it. */
-export const flag = z.unknown().transform((value, context): boolean => {
-  const parsed = parseSwitch(value)
-  if (parsed === undefined) {
-    context.addIssue(
-      `expected yes or no, found ${typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : describe(value)}`,
-    )
-    return z.NEVER
-  }
-  return parsed
-})
+export const flag = z
+  .unknown()
+  .transform((value, context): boolean => {
+    const parsed = parseSwitch(value)
+    if (parsed === undefined) {
+      context.addIssue(
+        `expected yes or no, found ${typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : describe(value)}`,
+      )
+      return z.NEVER
+    }
+    return parsed
+  })
+  .meta({ reads: 'yes or no' })
 
 /** A Go duration such as `1h30m`, stored as Go prints it. With `never`, that word means 0. */
 export function duration({
@@ -88,17 +94,20 @@ export function duration({
 }: {
   never?: boolean
 } = {}): z.ZodPipe<z.ZodUnknown, z.ZodTransform<string, unknown>> {
-  return z.unknown().transform((value, context): string => {
-    const ms =
-      value === 0 ? 0 : never && value === 'never' ? 0 : typeof value === 'string' ? parseDuration(value) : undefined
-    if (ms === undefined || ms < 0) {
-      context.addIssue(
-        `${typeof value === 'string' ? JSON.stringify(value.slice(0, 64)) : describe(value)} is not a duration: write one such as "1h30m"${never ? ' or "never"' : ''}`,
-      )
-      return z.NEVER
-    }
-    return formatDuration(ms)
-  })
+  return z
+    .unknown()
+    .transform((value, context): string => {
+      const ms =
+        value === 0 ? 0 : never && value === 'never' ? 0 : typeof value === 'string' ? parseDuration(value) : undefined
+      if (ms === undefined || ms < 0) {
+        context.addIssue(
+          `${typeof value === 'string' ? JSON.stringify(value.slice(0, 64)) : describe(value)} is not a duration: write one such as "1h30m"${never ? ' or "never"' : ''}`,
+        )
+        return z.NEVER
+      }
+      return formatDuration(ms)
+    })
+    .meta({ reads: never ? 'duration, or `never`' : 'duration' })
 }
 
 /** Milliseconds of a stored duration. */
@@ -109,18 +118,20 @@ export function durationMs(stored: string): number {
 }
 
 /** An RFC 3339 instant, stored in UTC. */
-export const instant = text.transform((value, context): string => {
-  const at = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(value)
-    ? Date.parse(value)
-    : Number.NaN
-  if (Number.isNaN(at)) {
-    context.addIssue(
-      `${JSON.stringify(value.slice(0, 64))} is not an instant: write one such as "2030-01-31T12:00:00Z"`,
-    )
-    return z.NEVER
-  }
-  return new Date(at).toISOString()
-})
+export const instant = text
+  .transform((value, context): string => {
+    const at = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(value)
+      ? Date.parse(value)
+      : Number.NaN
+    if (Number.isNaN(at)) {
+      context.addIssue(
+        `${JSON.stringify(value.slice(0, 64))} is not an instant: write one such as "2030-01-31T12:00:00Z"`,
+      )
+      return z.NEVER
+    }
+    return new Date(at).toISOString()
+  })
+  .meta({ reads: 'instant' })
 
 const LABEL_KEY = /^[a-zA-Z/.0-9_:*-]+$/
 
@@ -130,10 +141,12 @@ export function isLabelKey(key: string): boolean {
 }
 
 /** Labels on a resource: text to text. */
-export const labels = z.record(z.string(), text, {
-  error: (issue) =>
-    issue.code === 'invalid_type' ? `expected a map of labels, found ${describe(issue.input)}` : undefined,
-})
+export const labels = z
+  .record(z.string(), text, {
+    error: (issue) =>
+      issue.code === 'invalid_type' ? `expected a map of labels, found ${describe(issue.input)}` : undefined,
+  })
+  .meta({ reads: 'labels' })
 
 /** Which labels a resource must have, each key with the values of which one suffices: `{ env: ['dev', 'stage-*'] }`. */
 export const selector = z
@@ -148,9 +161,10 @@ export const selector = z
       context.addIssue({ code: 'custom', path: ['*'], message: `selector *:${found} is not supported` })
     }
   })
+  .meta({ reads: 'label selector' })
 
 /** Any value, kept as it is: for fields of the reference that do nothing here. */
-export const untouched = z.json()
+export const untouched = z.json().meta({ reads: 'any value' })
 
 /** A whole number from `min` to `max`. */
 export function whole(min: number, max: number): z.ZodNumber {
