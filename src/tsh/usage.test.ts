@@ -1,17 +1,24 @@
 /** tsh where nobody is logged in. */
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { memoryTerminal } from '#cli/memory-terminal.ts'
 import { systemClock } from '#clock.ts'
-import { temporaryDirectory } from '#test/sample-login.ts'
+import { sampleIdentity, storeSampleLogin, temporaryDirectory } from '#test/sample-login.ts'
 import { runTsh } from './main.ts'
 
-async function run(line: string | readonly string[]) {
+interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>
+  readonly prepare?: (home: string) => Promise<void>
+}
+
+async function run(line: string | readonly string[], { env = {}, prepare = async () => {} }: RunOptions = {}) {
   await using home = await temporaryDirectory()
+  await prepare(join(home.path, '.tsh'))
   const terminal = memoryTerminal()
   const code = await runTsh({
     argv: typeof line === 'string' ? line.split(' ') : line,
-    env: {},
+    env,
     terminal,
     clock: systemClock,
     userHome: home.path,
@@ -77,4 +84,34 @@ suite('what tsh says to whoever types something else', () => {
       assert.match(stderr, /this is not the URL of an invite or a reset/)
     })
   }
+})
+
+suite('which login is the active one', () => {
+  const prepare = async (home: string): Promise<void> => {
+    const at = (host: string) => ({ name: host, proxy: { host, port: 443 } })
+    await storeSampleLogin(home, sampleIdentity({ name: 'bob' }), at('other.example.com'))
+    await storeSampleLogin(home, sampleIdentity(), at('proxy.example.com'))
+  }
+  const active = async (line: string, env: Record<string, string> = {}) => {
+    const { stdout } = await run(`${line} -f json`, { prepare, env })
+    const { active, profiles } = JSON.parse(stdout)
+    return [active.username, ...profiles.map(({ username }: { username: string }) => username)]
+  }
+  test('the last one', async () => assert.deepEqual(await active('status'), ['alice', 'bob']))
+  test('the one that --proxy names', async () =>
+    assert.deepEqual(await active('status --proxy=other.example.com'), ['bob', 'alice']))
+  test('the one that the environment names', async () =>
+    assert.deepEqual(await active('status', { TELEPORT_PROXY: 'other.example.com:443' }), ['bob', 'alice']))
+  test('text marks it, and lists the others after it', async () => {
+    const { stdout } = await run('status', { prepare })
+    assert.match(
+      stdout,
+      /^> Profile URL: {8}https:\/\/proxy\.example\.com:443\n[\s\S]*\n\n {2}Profile URL: {8}https:\/\/other/,
+    )
+  })
+  test('tsh login makes another one active without asking', async () =>
+    assert.match(
+      (await run('login --proxy=other.example.com', { prepare })).stdout,
+      /^> Profile URL: +https:\/\/other/,
+    ))
 })

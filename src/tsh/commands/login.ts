@@ -49,7 +49,7 @@ async function login(deps: TshDeps, cluster: string | undefined, options: LoginO
   else if (!isValid || options.ttl !== undefined) await logInAnew(deps, { proxy, user, profile, options })
   else if (profile !== undefined) await openProfileStore(deps.home).save(profile) // makes it the current one
   if (options.out !== undefined) await writeIdentity(deps, options.out)
-  await showStatus(deps, options.format)
+  await showStatus(deps, options.format, proxy.host)
 }
 
 interface WhereAndWho {

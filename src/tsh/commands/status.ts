@@ -3,7 +3,8 @@ import { addExamples } from '#cli/command.ts'
 import { formatJson, formatSpan, formatYaml, parseFormat } from '#cli/output.ts'
 import { type Login, LoginExpired, NotLoggedIn, readLogin } from '#client/active-login.ts'
 import { openProfileStore } from '#client/profile.ts'
-import { proxyUrl } from '#client/proxy-address.ts'
+import { parseProxyAddress, proxyUrl } from '#client/proxy-address.ts'
+import type { GlobalOptions } from '#tsh/cluster-session.ts'
 import type { TshDeps } from '#tsh/deps.ts'
 
 /** `tsh status`: who is logged in where, and until when. */
@@ -11,19 +12,22 @@ export function statusCommand(deps: TshDeps): Command {
   const command = new Command('status')
     .description('show who is logged in, where, with which roles and until when')
     .option('-f, --format <format>', 'text, json or yaml', 'text')
-    .action(async ({ format }: { format: string }) => showStatus(deps, format))
+    .action(async ({ format }: { format: string }, self: Command) => {
+      const { proxy = deps.env.TELEPORT_PROXY } = self.optsWithGlobals<GlobalOptions>()
+      await showStatus(deps, format, proxy ? parseProxyAddress(proxy).host : undefined)
+    })
   return addExamples(command, [{ command: 'tsh status -f json | jq .active.username', says: 'the name for a script' }])
 }
 
 /**
- * Prints every login of the profile directory, the active one first.
+ * Prints every login of the profile directory, the active one first: that of the current profile, or of `proxyHost`.
  *
  * @throws {NotLoggedIn} where none is active
  * @throws {LoginExpired} after printing, where the active one is over
  */
-export async function showStatus(deps: TshDeps, formatText: string): Promise<void> {
+export async function showStatus(deps: TshDeps, formatText: string, proxyHost?: string): Promise<void> {
   const format = parseFormat(formatText, ['text', 'json', 'yaml'])
-  const { active, others } = await readLogins(deps.home)
+  const { active, others } = await readLogins(deps.home, proxyHost)
   if (active === undefined && others.length === 0) throw new NotLoggedIn()
   const now = deps.clock()
   deps.terminal.stdout.write(
@@ -58,9 +62,10 @@ export function statusText({ active, others }: Logins, now: Date): string {
   return `${blocks.join('\n')}\n`
 }
 
-async function readLogins(home: string): Promise<Logins> {
+async function readLogins(home: string, proxyHost: string | undefined): Promise<Logins> {
   const profiles = openProfileStore(home)
-  const [current, all] = [await profiles.findCurrent(), await profiles.list()]
+  const current = await (proxyHost === undefined ? profiles.findCurrent() : profiles.find(proxyHost))
+  const all = await profiles.list()
   const others = all.filter(({ name }) => name !== current?.name)
   const logins = await Promise.all(others.map((profile) => readLogin(home, profile).catch(() => undefined)))
   return {
