@@ -32,6 +32,7 @@ export class InvalidResource extends AccessError {
   /** The problem alone, as the reference words it where scripts look for it. */
   readonly problem: string
   readonly field: string
+  readonly path: readonly PropertyKey[]
   readonly file: string | undefined
   readonly line: number | undefined
   readonly column: number | undefined
@@ -46,6 +47,7 @@ export class InvalidResource extends AccessError {
     })
     this.problem = problem
     this.field = field
+    this.path = path
     this.file = source?.file
     this.line = place?.line
     this.column = place?.column

@@ -248,3 +248,25 @@ suite('whatever a file holds, only a named error is thrown', () => {
     }
   }
 })
+
+suite('what a newer version stored', () => {
+  const stored = (kind: string, spec: object) =>
+    findKind(kind)!.read({ kind, metadata: { name: 'n', mood: 'new' }, spec })
+  test('still binds in the fields that are known', () => {
+    assert.deepEqual(stored('lock', { target: { user: 'a', planet: 'x' }, colour: 1 }).spec, { target: { user: 'a' } })
+    const preference = stored('cluster_auth_preference', { locking_mode: 'strict', webauthn: { rp_id: 'r', next: 1 } })
+    assert.equal((preference.spec as { locking_mode: string }).locking_mode, 'strict')
+    const authority = { type: 'host', cluster_name: 'c', active_keys: { tls: [{ cert: 'c', next: 1 }] } }
+    assert.deepEqual((stored('cert_authority', authority).spec as { active_keys: object }).active_keys, {
+      tls: [{ cert: 'c' }],
+      jwt: [],
+    })
+    const server = { host_id: 'h', app: { kind: 'app', metadata: { name: 'a' }, spec: { cloud: 'AWS', next: 1 } } }
+    assert.equal(stored('app_server', server).kind, 'app_server')
+  })
+  test('is refused where the unknown might be a limit, or nothing is left', () => {
+    assert.throws(() => stored('token', { roles: ['App'], only_on_mondays: true }), { name: 'InvalidResource' })
+    assert.throws(() => stored('user', { roles: ['access'] }), { name: 'InvalidResource' })
+    assert.throws(() => stored('lock', { target: { planet: 'x' } }), /at least one target field/)
+  })
+})

@@ -5,6 +5,7 @@ import { compileRegexp } from '#traits/regexp.ts'
 import { parseTemplate } from '#traits/template.ts'
 import { type Draft, type Fail, resourceParser } from './envelope.ts'
 import { type DocumentSource, InvalidResource } from './invalid-resource.ts'
+import { withoutUnknownField } from './read-stored.ts'
 import type { Resource } from './resource.ts'
 import {
   type RoleConditions,
@@ -26,9 +27,9 @@ const parseStrict = resourceParser({
   kind: 'role',
   versions: ['v8', 'v3', 'v4', 'v5', 'v6', 'v7'],
   spec: strict({
-    options: roleOptions.default({}),
-    allow: roleConditions.default({}),
-    deny: roleConditions.default({}),
+    options: roleOptions.default({}).describe('What binds its holders. Of several roles the stricter one counts.'),
+    allow: roleConditions.default({}).describe('What its holders may do.'),
+    deny: roleConditions.default({}).describe('What nothing may give them: it wins over every allow.'),
   }),
   finish: checkRole,
 })
@@ -40,6 +41,9 @@ export type Role = ReturnType<typeof parseStrict> & {
   /** Not even its deny can be understood: then it denies everything to its holders. */
   readonly deniesAll?: true
 }
+
+/** What a role may say. */
+export const roleSchema = parseStrict.schema
 
 /** Takes a role that someone wants to store, versions v3 to v8. @throws {InvalidResource} in the words of the reference */
 export function parseRole(document: unknown, source?: DocumentSource): Role {
@@ -84,7 +88,8 @@ interface Reduced {
 }
 
 /** The document without what this error is about: the allow, the options, one unknown field, or at worst the deny. */
-function withoutFault(document: unknown, { field, problem }: InvalidResource): Reduced | undefined {
+function withoutFault(document: unknown, error: InvalidResource): Reduced | undefined {
+  const { field } = error
   if (typeof document !== 'object' || document === null) return undefined
   const { spec, ...rest } = document as { spec?: unknown } // looked at only by name
   const fields = typeof spec === 'object' && spec !== null && !Array.isArray(spec) ? spec : {}
@@ -96,21 +101,10 @@ function withoutFault(document: unknown, { field, problem }: InvalidResource): R
     return { document: { ...rest, version: 'v8', spec: { ...fields, allow: {} } }, deniesAll: false }
   if (field === 'spec') return { document: { ...rest, spec: {} }, deniesAll: true }
   if (field.startsWith('spec.allow')) return replace({ allow: {} })
-  if (problem.startsWith('unknown field')) {
-    const path = field.split('.')
-    const fewer = path.some((part) => part.includes('[')) ? undefined : removed(document, path)
-    if (fewer !== undefined) return { document: fewer, deniesAll: false }
-  }
+  const fewer = withoutUnknownField(document, error)
+  if (fewer !== undefined) return { document: fewer, deniesAll: false }
   if (field.startsWith('spec.options')) return replace({ options: {} })
   return field.startsWith('spec.deny') ? replace({ deny: {} }, true) : undefined
-}
-
-function removed(value: unknown, [name = '', ...rest]: readonly string[]): unknown {
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined
-  const { [name]: inner, ...others } = value as Record<string, unknown> // an object that has the name
-  if (rest.length === 0) return others
-  const changed = removed(inner, rest)
-  return changed === undefined ? undefined : { ...others, [name]: changed }
 }
 
 /** What a role says that has no effect here, one sentence for each field. */
