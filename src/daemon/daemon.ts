@@ -17,6 +17,7 @@ import { reachable } from './dial-tcp.ts'
 import { createHealth, type Health, type HealthListener, listenForHealth } from './health.ts'
 import { createLocalToken } from './local-admin.ts'
 import { joinedProxyMember, localProxyMember } from './proxy-member.ts'
+import { type Check, watchHealth } from './watch-health.ts'
 
 export interface DaemonOptions {
   readonly config: DaemonConfig
@@ -84,6 +85,23 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     health,
     [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
   }
+}
+
+/** Age of the proxy's copy of the cluster state, which Auth refreshes twice a second, from which on it counts as cut off. */
+const STALE_MS = 60_000
+
+interface Parts {
+  readonly proxy: ProxyService | undefined
+  readonly agent: Agent | undefined
+  readonly clock: Clock
+}
+
+/** Auth fails only with its process; a proxy fails without Auth, an agent without a tunnel. */
+function checksOf({ proxy, agent, clock }: Parts): readonly Check[] {
+  return [
+    ...(proxy ? [{ part: 'proxy', isWorking: () => clock().getTime() - proxy.asOf().getTime() < STALE_MS }] : []),
+    ...(agent ? [{ part: 'app', isWorking: () => agent.connected().length > 0 }] : []),
+  ]
 }
 
 interface PartOptions extends DaemonOptions {
