@@ -76,6 +76,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     agent = await startAppPart(stack, { ...options, nodeName, auth, proxy })
     health.succeeded('app')
   }
+  stack.use(watchHealth({ health, checks: checksOf({ proxy, agent, clock }) }))
   const running = stack.move()
   return {
     auth,
