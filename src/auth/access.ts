@@ -11,7 +11,8 @@ import type { User } from '#resources/user.ts'
 import { type Caller, callerOf } from '#rpc/caller.ts'
 import type { ResourceStore } from '#storage/resource-store.ts'
 import type { Traits } from '#traits/traits.ts'
-import type { LiveLocks } from './live-locks.ts'
+import type { LiveResources } from './live-resources.ts'
+import type { LockIndex } from './lock-index.ts'
 
 /** A caller whose certificate counts at this moment: not locked, not removed, not limited to another use. */
 export type Identified = IdentifiedUser | IdentifiedMember | IdentifiedAdmin
@@ -52,7 +53,7 @@ export interface Access {
   /** The same as an answer. */
   mayDo(who: Identified, verb: Verb, kind: string, resource?: Resource): boolean
   /** Roles by name as they are now; a name without a role gives no rights. */
-  roleSet(names: readonly string[], traits: Traits, userName: string): Promise<RoleSet>
+  roleSet(names: readonly string[], traits: Traits, userName: string): RoleSet
   /** Refuses when a lock is in force for this identity. @throws {AccessDenied} */
   checkLocks(identity: UserIdentity | HostIdentity): void
   /** For a stream that is open already: refuses once the certificate expired or a lock is in force. */
@@ -61,15 +62,17 @@ export interface Access {
 
 export function createAccess({
   store,
+  live,
   locks,
   clock,
 }: {
   store: ResourceStore
-  locks: LiveLocks
+  live: Pick<LiveResources, 'find'>
+  locks: Pick<LockIndex, 'candidates'>
   clock: () => Date
 }): Access {
-  const roleSet: Access['roleSet'] = async (names, traits, userName) => {
-    const roles = await Promise.all(names.map((name) => store.find<Role>('role', name)))
+  const roleSet: Access['roleSet'] = (names, traits, userName) => {
+    const roles = names.map((name) => live.find<Role>('role', name))
     return createRoleSet(
       roles.filter((role) => role !== undefined),
       traits,
@@ -100,7 +103,7 @@ export function createAccess({
       caller,
       identity,
       user,
-      roles: await roleSet(identity.roles, identity.traits, identity.name),
+      roles: roleSet(identity.roles, identity.traits, identity.name),
     }
   }
   const identify: Access['identify'] = async (context) => {

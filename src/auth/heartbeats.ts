@@ -17,7 +17,7 @@ const REFRESH_AFTER_MS = 2 * 60_000
 /** What a member may announce, by kind of document. */
 const announcedBy: Readonly<Record<string, SystemRole>> = { app_server: 'App', proxy: 'Proxy' }
 
-export interface Announcement extends Pick<AuthParts, 'store' | 'authorities' | 'clusterName' | 'clock'> {
+export interface Announcement extends Pick<AuthParts, 'store' | 'live' | 'authorities' | 'clusterName' | 'clock'> {
   readonly identity: HostIdentity
   readonly grant: HostGrant | undefined
   readonly documents: readonly Resource[]
@@ -29,29 +29,31 @@ export interface Announcement extends Pick<AuthParts, 'store' | 'authorities' | 
  * @throws {AccessDenied} for what the member may not serve; then nothing is changed
  */
 export async function announce(announcement: Announcement): Promise<void> {
-  const { store, identity, grant, clock, documents } = announcement
-  // Looked at only where a token has labels: it costs a look at everything that is announced.
-  const known = grant?.serves?.labels && documents.length > 0 ? await knownApps(store, identity.hostId) : undefined
+  const { store, live, identity, grant, clock, documents } = announcement
+  const known = grant?.serves?.labels && documents.length > 0 ? knownApps(live, identity.hostId) : undefined
   const complete = documents.map((document) => completeAnnouncement(announcement, document, known))
   for (const kind of Object.keys(announcedBy)) {
-    const present = await announcedDocuments(store, kind, identity.hostId)
+    const present = await announcedDocuments(announcement, kind, identity.hostId)
     const named = complete.filter((document) => document.kind === kind)
     for (const document of named) {
       const old = present.find(({ metadata }) => metadata.name === document.metadata.name)
-      if (!old || isDue(old, document, clock())) await store.upsert(document)
+      if (old && !isDue(old, document, clock())) continue
+      const { resource } = await store.upsert(document)
+      await live.known(kind, resource.metadata.name, resource.metadata.revision)
     }
     for (const { metadata } of present) {
       if (!named.some((document) => document.metadata.name === metadata.name))
         await removeQuietly(store, kind, metadata.name)
+      await live.known(kind, metadata.name)
     }
   }
 }
 
 /** Labels of the apps of each name: of dynamic ones, and of those that hosts announced. @param without host that is left out */
-export async function knownApps(store: AuthParts['store'], without?: string): Promise<KnownApps> {
+export function knownApps(live: AuthParts['live'], without?: string): KnownApps {
   const known = new Map<string, Labels[]>()
-  const servers = (await store.list<AppServer>('app_server')).filter(({ spec }) => spec.host_id !== without)
-  for (const app of [...(await store.list<App>('app')), ...servers.map(({ spec }) => spec.app)]) {
+  const servers = live.list<AppServer>('app_server').filter(({ spec }) => spec.host_id !== without)
+  for (const app of [...live.list<App>('app'), ...servers.map(({ spec }) => spec.app)]) {
     known.set(app.metadata.name, [...(known.get(app.metadata.name) ?? []), labelsOf(app)])
   }
   return known
@@ -98,16 +100,13 @@ function completeAnnouncement(announcement: Announcement, document: Resource, kn
 const announcedName = (hostId: string, name: string): string => `${hostId}/${name}`
 
 async function announcedDocuments(
-  store: AuthParts['store'],
+  { store, live }: Pick<Announcement, 'store' | 'live'>,
   kind: string,
   hostId: string,
 ): Promise<readonly Resource[]> {
-  if (kind === 'proxy') {
-    const own = await store.find(kind, hostId)
-    return own ? [own] : []
-  }
-  const following = await store.list(kind, { after: hostId, limit: 4000 })
-  return following.filter(({ metadata }) => metadata.name.startsWith(`${hostId}/`))
+  if (kind === 'app_server') return live.list<AppServer>(kind).filter(({ spec }) => spec.host_id === hostId)
+  const own = await store.find(kind, hostId)
+  return own ? [own] : []
 }
 
 function isDue(old: Resource, document: Resource, now: Date): boolean {

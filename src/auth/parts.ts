@@ -7,6 +7,7 @@ import type { ResourceStore } from '#storage/resource-store.ts'
 import type { Access } from './access.ts'
 import type { AuditTrail } from './audit-trail.ts'
 import type { HostGrants } from './host-grants.ts'
+import type { LiveResources } from './live-resources.ts'
 import type { RemovalLocks } from './removal-locks.ts'
 import type { ResourceChanges } from './resource-changes.ts'
 
@@ -14,6 +15,8 @@ import type { ResourceChanges } from './resource-changes.ts'
 export interface AuthParts {
   readonly clusterName: string
   readonly store: ResourceStore
+  /** Locks, roles and apps in memory. */
+  readonly live: LiveResources
   readonly authorities: Authorities
   readonly auditLog: AuditLog
   readonly trail: AuditTrail

@@ -3,7 +3,7 @@ import { Conflict } from '#errors.ts'
 import { type Lock, type LockTarget, parseLock } from '#resources/lock.ts'
 import type { ResourceStore } from '#storage/resource-store.ts'
 import type { AuditTrail, EventFields } from './audit-trail.ts'
-import type { LiveLocks } from './live-locks.ts'
+import type { LiveResources } from './live-resources.ts'
 
 /** The longest that any certificate of a user can still be valid. */
 const LOCK_MS = 30 * 3_600_000
@@ -38,7 +38,7 @@ export function createRemovalLocks({
   clock,
 }: {
   store: ResourceStore
-  live: LiveLocks
+  live: Pick<LiveResources, 'known'>
   trail: AuditTrail
   clock: () => Date
 }): RemovalLocks {
@@ -63,13 +63,13 @@ export function createRemovalLocks({
       })
       const fields = { ...actor, name: lock.metadata.name, target, expires: lock.spec.expires }
       const stored = await trail.around('lock.created', fields, () => store.create(lock))
-      await live.known(stored.metadata.name, stored.metadata.revision)
+      await live.known('lock', stored.metadata.name, stored.metadata.revision)
     },
     async release(target, actor) {
       for (const { metadata } of await find(target)) {
         const fields = { ...actor, name: metadata.name, target }
         await trail.around('lock.deleted', fields, () => store.delete('lock', metadata.name))
-        await live.known(metadata.name)
+        await live.known('lock', metadata.name)
       }
     },
     async checkReuse(user) {

@@ -9,7 +9,7 @@ import { ResourceChanged, ResourceExists, ResourceNotFound } from '#storage/reso
 import type { ResourceStore } from '#storage/resource-store.ts'
 import type { Access, Identified } from './access.ts'
 import { type AuditTrail, actorFields } from './audit-trail.ts'
-import type { LiveLocks } from './live-locks.ts'
+import type { LiveResources } from './live-resources.ts'
 import type { RemovalLocks } from './removal-locks.ts'
 import {
   checkDocument,
@@ -36,7 +36,7 @@ export interface ResourceChangesOptions {
   readonly access: Access
   readonly trail: AuditTrail
   readonly locks: RemovalLocks
-  readonly live: LiveLocks
+  readonly live: Pick<LiveResources, 'known'>
   readonly localUsers: LocalUsers
   readonly clock: Clock
 }
@@ -60,10 +60,10 @@ export function createResourceChanges(options: ResourceChangesOptions): Resource
     return trail.around(event.type, { ...event.fields, ...actor, updated_by: actor.user }, change)
   }
 
-  /** A lock is in force for every call that begins after the answer. */
+  /** Roles and locks are in force for every call that begins after the answer. */
   const inForce = async (resource: Resource): Promise<Resource> => {
     const { kind, metadata } = resource
-    if (kind === 'lock') await live.known(metadata.name, metadata.revision)
+    await live.known(kind, metadata.name, metadata.revision)
     return resource
   }
 
@@ -162,7 +162,7 @@ export function createResourceChanges(options: ResourceChangesOptions): Resource
       if (kind === 'user') return removeUser(who, resource)
       if (kind === 'role') await checkRoleUnused(who, name)
       await recorded(who, 'deleted', resource, () => store.delete(kind, name))
-      if (kind === 'lock') await live.known(name)
+      await live.known(kind, name)
     },
   }
 

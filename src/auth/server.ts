@@ -25,6 +25,7 @@ import {
 } from '#gen/access/v1/access_pb.ts'
 import type { SystemRole } from '#identity/identity.ts'
 import type { Log } from '#log.ts'
+import type { Lock } from '#resources/lock.ts'
 import { type ProxyMember, parseAuthServer } from '#resources/member.ts'
 import { startRpcServer } from '#rpc/server.ts'
 import { openResourceStore, type ResourceStore } from '#storage/resource-store.ts'
@@ -35,7 +36,7 @@ import type { AuthConfig } from './auth-config.ts'
 import { applySettings, applyStaticTokens, createPresets, settleCluster } from './first-start.ts'
 import { ANNOUNCEMENT_TTL_MS } from './heartbeats.ts'
 import { openHostGrants } from './host-grants.ts'
-import { openLiveLocks } from './live-locks.ts'
+import { type LiveResources, openLiveResources } from './live-resources.ts'
 import {
   createServerCertificate,
   issueLocalMember,
@@ -44,6 +45,7 @@ import {
   type LocalMember,
   writeAdminIdentity,
 } from './local-identity.ts'
+import { createLockIndex, type LockIndex } from './lock-index.ts'
 import type { AuthParts } from './parts.ts'
 import { createRemovalLocks } from './removal-locks.ts'
 import { createResourceChanges } from './resource-changes.ts'
@@ -95,8 +97,9 @@ export async function startAuth({ config, dataDir, nodeName = hostname(), log, c
     await openSqliteAuditLog({ path: join(dataDir, 'log', 'events.db'), log: log.child('audit') }),
   )
   const trail = await openAuditTrail({ backend, auditLog, clusterName, clock, log })
-  const live = stack.use(await openLiveLocks({ store, log }))
-  const access = createAccess({ store, locks: live, clock })
+  const lockIndex = createLockIndex()
+  const live = stack.use(await followState({ store, log, lockIndex }))
+  const access = createAccess({ store, live, locks: lockIndex, clock })
   const locks = createRemovalLocks({ store, live, trail, clock })
   const localUsers = openLocalUsers({ backend, clock, lockout: config.lockout })
   const hosts = openHostGrants(backend)
@@ -106,7 +109,7 @@ export async function startAuth({ config, dataDir, nodeName = hostname(), log, c
     return proxies.find(({ spec }) => spec.public_addr)?.spec.public_addr ?? config.proxyPublicAddr
   }
   const parts: AuthParts = {
-    ...{ clusterName, store, authorities, auditLog, trail, access, changes, locks },
+    ...{ clusterName, store, live, authorities, auditLog, trail, access, changes, locks },
     ...{ localUsers, hosts, proxyAddress, clock, log },
   }
 
@@ -142,6 +145,26 @@ export async function startAuth({ config, dataDir, nodeName = hostname(), log, c
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
+}
+
+/** What every call asks for is kept in memory. */
+function followState({
+  store,
+  log,
+  lockIndex,
+}: {
+  store: ResourceStore
+  log: Log
+  lockIndex: LockIndex
+}): Promise<LiveResources> {
+  return openLiveResources({
+    store,
+    kinds: ['lock', 'role', 'app', 'app_server'],
+    log,
+    onChange: (kind, name, resource) => {
+      if (kind === 'lock') lockIndex.change(name, resource as Lock | undefined) // parsed by its kind
+    },
+  })
 }
 
 function addServices(router: ConnectRouter, parts: AuthParts): void {

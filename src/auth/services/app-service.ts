@@ -19,7 +19,7 @@ import { readAuthPreference } from './cluster-service.ts'
 
 type Parts = Pick<
   AuthParts,
-  'clusterName' | 'store' | 'authorities' | 'access' | 'trail' | 'locks' | 'proxyAddress' | 'clock'
+  'clusterName' | 'store' | 'live' | 'authorities' | 'access' | 'trail' | 'locks' | 'proxyAddress' | 'clock'
 >
 
 /** What a user may open, and short certificates that open one app as one cloud principal. */
@@ -28,7 +28,7 @@ export function appService(parts: Parts): ServiceImpl<typeof AppService> {
   return {
     async listApps({ name }, context) {
       const who = await access.user(context)
-      const served = await servedApps(parts, name)
+      const served = servedApps(parts, name)
       const visible = visibleApps(who.roles, served)
       return {
         apps: visible.map((app) => ({
@@ -41,7 +41,7 @@ export function appService(parts: Parts): ServiceImpl<typeof AppService> {
     async startAppSession(request, context) {
       const who = await access.user(context)
       const publicKey = parsePublicKey(request.publicKeyPem)
-      const app = await findApp(parts, who, checkName(request.app))
+      const app = findApp(parts, who, checkName(request.app))
       const state = await accessState(parts)
       const decision = decideApp(who.roles, {
         app,
@@ -80,21 +80,21 @@ export function appService(parts: Parts): ServiceImpl<typeof AppService> {
   }
 }
 
-/** Apps that an agent serves at present, each name and address once. */
-async function servedApps({ store }: Pick<Parts, 'store'>, name = ''): Promise<readonly App[]> {
-  const servers = await store.list<AppServer>('app_server')
+/** Apps that an agent serves at present, each name and address once, in the order of their names. */
+function servedApps({ live }: Pick<Parts, 'live'>, name = ''): readonly App[] {
+  const servers = live.list<AppServer>('app_server')
   const apps = new Map<string, App>()
   for (const { spec } of servers) {
     const { app } = spec
     if (name !== '' && app.metadata.name !== name) continue
     apps.set(`${app.metadata.name}\0${app.spec.public_addr ?? ''}\0${JSON.stringify(app.metadata.labels)}`, app)
   }
-  return [...apps.values()]
+  return [...apps.values()].sort((one, other) => (one.metadata.name < other.metadata.name ? -1 : 1))
 }
 
 /** An app that the caller may know of; any other does not exist for them. @throws {NotFound} */
-async function findApp(parts: Parts, { roles }: IdentifiedUser, name: string): Promise<App> {
-  const [app] = visibleApps(roles, await servedApps(parts, name))
+function findApp(parts: Parts, { roles }: IdentifiedUser, name: string): App {
+  const [app] = visibleApps(roles, servedApps(parts, name))
   if (app) return app
   throw new NotFound(`app ${JSON.stringify(name)} not found, use \`tsh apps ls\` to see registered apps`, {
     hint: 'if it is not listed there, no agent serves it, or none of your roles has allow.app_labels that match it',

@@ -32,7 +32,7 @@ const methods: ReadonlyMap<string, Verify> = new Map([['token', verifyToken]])
 /** System roles that a machine can join with. */
 const joinable: readonly SystemRole[] = ['App', 'Kube', 'Proxy', 'Discovery']
 
-type Parts = Pick<AuthParts, 'clusterName' | 'store' | 'authorities' | 'access' | 'trail' | 'hosts' | 'clock'>
+type Parts = Pick<AuthParts, 'clusterName' | 'store' | 'live' | 'authorities' | 'access' | 'trail' | 'hosts' | 'clock'>
 
 /** How machines become members, stay so, and say what they serve. */
 export function joinService(parts: Parts): ServiceImpl<typeof JoinService> {
@@ -177,7 +177,7 @@ function checkNodeName(name: string): string {
 
 /** What stands in the certificate of a served name, once the member may serve it. @throws {AccessDenied} */
 async function servedName(
-  { authorities, clusterName, hosts, store }: Parts,
+  { authorities, clusterName, hosts, live }: Parts,
   { hostId, roles }: HostIdentity,
   kind: string,
   name: string,
@@ -187,7 +187,7 @@ async function servedName(
     case 'kube': {
       const role = kind === 'app' ? 'App' : 'Kube'
       const grant = await hosts.find(hostId, role)
-      const labels = kind === 'app' && grant?.serves?.labels ? (await knownApps(store)).get(name) : undefined
+      const labels = kind === 'app' && grant?.serves?.labels ? knownApps(live).get(name) : undefined
       checkServes(grant, roles, { role, name: checkName(name), labels: labels ?? [] })
       const label = servedNameLabel(authorities.servedNameSecret, kind, name)
       return { serverName: serverName(kind, label, clusterName) }

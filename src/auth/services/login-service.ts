@@ -137,7 +137,7 @@ async function loginIdentity(
   if (roles.length === 0) {
     throw new AccessDenied('the user has no roles', { hint: 'ask an administrator for a role' })
   }
-  const roleSet = await access.roleSet(roles, traits, name)
+  const roleSet = access.roleSet(roles, traits, name)
   const { expires, ttlMs } = sessionTtl({
     roles: roleSet,
     requestedMs: ttlSeconds * 1000,
