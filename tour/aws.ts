@@ -78,7 +78,7 @@ export async function awsTour({ cluster, lab, narrator }: AwsTour): Promise<Pers
   narrator.did('came back byte for byte')
 
   narrator.chapter('What the audit log has of it')
-  await narrator.run(cluster.admin, 'tctl audit ls --last 10m', { show: 40 })
+  await narrator.run(cluster.admin, 'tctl audit ls --last 10m --limit 12')
   return alice
 }
 

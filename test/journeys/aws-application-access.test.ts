@@ -84,7 +84,9 @@ async function play(block: GuideBlock, stage: Stage, last: Ran | undefined): Pro
   if (file !== undefined) {
     const name = file.startsWith('/') ? join(shell.home, file.split('/').at(-1) ?? '') : join(shell.home, file)
     mkdirSync(dirname(name), { recursive: true })
-    writeFileSync(name, text)
+    // The guide keeps the default data folder, which is root's: the agent here gets one of its own.
+    const dataDir = `teleport:\n  data_dir: ${join(shell.home, 'data')}`
+    writeFileSync(name, text.replace(/^teleport:$/m, dataDir))
     return last
   }
   if (block.marks.has('expect')) {
@@ -136,12 +138,9 @@ async function serviceUp(stage: Stage): Promise<void> {
 }
 
 async function setTheStage(stack: AsyncDisposableStack, dir: string, aws: string): Promise<Stage> {
-  const lab = stack.use(await startAwsLab({ buckets: ['reports'] }))
-  // The guide makes these itself.
-  const account = lab.account()
-  account.roles.clear()
-  account.policies.clear()
-  account.instanceProfiles.clear()
+  // The guide makes its roles itself.
+  const lab = stack.use(await startAwsLab({ empty: true, region: 'us-west-2', buckets: ['reports'] }))
+  lab.addInstance()
 
   // A company's own certificate authority, which workstations and agents trust.
   const authority = createLabAuthority(() => new Date())
