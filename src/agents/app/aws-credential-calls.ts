@@ -6,6 +6,12 @@ import type { AwsRequest } from './aws-request.ts'
 /** All that a user may ask of STS; what is not known here may hand out credentials. */
 const HARMLESS: ReadonlySet<string> = new Set(['GetCallerIdentity', 'DecodeAuthorizationMessage', 'GetAccessKeyInfo'])
 
+/** Whether the request asks for exactly one thing, another role: its answer gets placeholders. */
+export function isAssumeRole(request: AwsRequest, body: Buffer | undefined): boolean {
+  const actions = mayAskForCredentials(request) ? actionsOf(request, body) : []
+  return actions.length === 1 && actions[0] === 'AssumeRole'
+}
+
 /** Whether the whole body has to be looked at before it is known what the request asks for. */
 export function mayAskForCredentials({ scope, endpoint }: AwsRequest): boolean {
   return scope.service === 'sts' || endpoint.service === 'sts'
@@ -17,8 +23,7 @@ export function mayAskForCredentials({ scope, endpoint }: AwsRequest): boolean {
  */
 export function refuseCredentialCall(request: AwsRequest, body: Buffer | undefined): Refusal | undefined {
   if (!mayAskForCredentials(request)) return undefined
-  const texts = [request.query, body?.toString('utf8') ?? '']
-  const actions = texts.flatMap((text) => new URLSearchParams(text).getAll('Action'))
+  const actions = actionsOf(request, body)
   if (actions.length > 0 && actions.every((action) => HARMLESS.has(action))) return undefined
   const named = actions.find((action) => !HARMLESS.has(action))
   const action = named !== undefined && /^[A-Za-z]{1,64}$/.test(named) ? `sts:${named}` : 'this call to STS'
@@ -29,4 +34,8 @@ export function refuseCredentialCall(request: AwsRequest, body: Buffer | undefin
     message: `${action} is not available through this app: the credentials in its answer would leave the agent, where no lock stops them`,
     hint: 'ask for the role in allow.aws_role_arns and choose it with "tsh apps login --aws-role"',
   }
+}
+
+function actionsOf({ query }: AwsRequest, body: Buffer | undefined): readonly string[] {
+  return [query, body?.toString('utf8') ?? ''].flatMap((text) => new URLSearchParams(text).getAll('Action'))
 }

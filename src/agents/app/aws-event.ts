@@ -20,6 +20,8 @@ export interface CallFacts {
   readonly aws: AwsRequest | undefined
   readonly operation: AwsOperation | undefined
   readonly chunkId?: string
+  /** Role that the session has assumed beside the one of its certificate. */
+  readonly assumedRole?: string
 }
 
 /** How a call came out. */
@@ -47,7 +49,7 @@ export function chunkEvent(call: AppCall, app: App, source: EventSource, chunkId
 /** `app.session.request`: one call to AWS, made or refused. */
 export function requestEvent(
   call: AppCall,
-  { app, aws, operation, chunkId }: CallFacts,
+  { app, aws, operation, chunkId, assumedRole }: CallFacts,
   outcome: CallOutcome,
   source: EventSource,
 ): AuditEvent {
@@ -69,6 +71,7 @@ export function requestEvent(
         : { aws_region: aws.scope.region, aws_service: aws.scope.service, aws_host: aws.endpoint.host }),
       ...(operation === undefined ? {} : { aws_operation: `${operation.service}:${operation.operation}` }),
       ...(operation?.resource === undefined ? {} : { aws_resource: operation.resource }),
+      ...(assumedRole === undefined ? {} : { aws_assumed_role: assumedRole }),
       ...outcome,
     },
     source,

@@ -2,25 +2,29 @@
  * The signing proxy for AWS: takes a request that was signed with placeholders, decides nothing more about it, signs it
  * with the credentials of the role in the caller's certificate, and streams it to AWS and the answer back.
  */
-import { Readable } from 'node:stream'
+import type https from 'node:https'
 import type { AuditEvent } from '#audit/event.ts'
 import { type Intent, type Spool, SpoolFull } from '#audit/spool.ts'
 import { awsErrorDocument, protocolOf } from '#aws/error-document.ts'
+import { answerHeaders } from '#aws/forwarding.ts'
 import { type AwsOperation, decodeOperation, isMutating } from '#aws/operation.ts'
 import { roleSessionName } from '#aws/session-name.ts'
-import { createSigningKeys, dropHeaders, type SigningKeys, signRequest } from '#aws/sigv4.ts'
-import { encodeChunks, encodedLength, type Trailer } from '#aws/sigv4-chunks.ts'
+import { type AwsCredentials, createSigningKeys, type SigningKeys } from '#aws/sigv4.ts'
 import type { RoleCredentials } from '#aws/sts-client.ts'
 import { AccessError } from '#errors.ts'
 import type { Log } from '#log.ts'
 import type { Egress } from '#net/egress.ts'
 import { ClientGone, type ForwardSummary, forwardHttp } from '#net/forward-http.ts'
-import { filterHeaders, rawHeader } from '#net/raw-headers.ts'
+import { filterHeaders, rawHeader, withoutHopByHop } from '#net/raw-headers.ts'
 import type { App } from '#resources/app.ts'
 import { httpStatus, type Refusal, RefusedWhileServing } from './admit.ts'
-import { mayAskForCredentials, refuseCredentialCall } from './aws-credential-calls.ts'
+import { askWhole, unreadableAnswer } from './aws-ask.ts'
+import { planAssumeRole, readAssumeRoleAnswer, replaceCredentials } from './aws-assume-role.ts'
+import { isAssumeRole, mayAskForCredentials, refuseCredentialCall } from './aws-credential-calls.ts'
 import { type CallFacts, type CallOutcome, chunkEvent, type EventSource, requestEvent } from './aws-event.ts'
 import { type AwsRequest, parseAwsRequest } from './aws-request.ts'
+import { hasBody, isOfUnknownLength, signForAws } from './aws-sign.ts'
+import { HandedOutKeys, isHandedOutId, unknownRole } from './handed-out-keys.ts'
 import type { AdmittedCall, AppCall, AppHandler } from './server.ts'
 import { createSessionChunks, type SessionChunks } from './session-chunks.ts'
 
@@ -41,6 +45,7 @@ export function createAwsHandler(options: AwsHandlerOptions): AppHandler {
     ...options,
     chunks: createSessionChunks({ audit: spool, clock: source.clock }),
     signingKeys: createSigningKeys(),
+    handedOut: new HandedOutKeys(),
   }
   return {
     serve: (call) => new AwsExchange(call, call.app, parts).serve(call),
@@ -51,6 +56,7 @@ export function createAwsHandler(options: AwsHandlerOptions): AppHandler {
 interface Parts extends AwsHandlerOptions {
   readonly chunks: SessionChunks
   readonly signingKeys: SigningKeys
+  readonly handedOut: HandedOutKeys
 }
 
 /** Bodies by which the operation is recognised are read up to this size; larger ones count as "may change something". */
@@ -69,6 +75,7 @@ class AwsExchange {
   #isRecorded = false
   #status: number | undefined
   #awsRequestId: string | undefined
+  #assumedRole: string | undefined
 
   constructor(call: AppCall, app: App | undefined, parts: Parts) {
     this.#call = call
@@ -83,6 +90,7 @@ class AwsExchange {
       this.#aws = aws
       const form = await this.#readForm(aws)
       this.#operation = operationOf(aws, form)
+      if (isAssumeRole(aws, form)) return await this.#assumeRole(call, aws, form)
       const refusal = refuseCredentialCall(aws, form)
       if (refusal !== undefined) return await this.refuse(refusal)
       await this.#announce(call)
@@ -115,20 +123,11 @@ class AwsExchange {
 
   async #forward(call: AdmittedCall, aws: AwsRequest, form: Buffer | undefined): Promise<void> {
     const { signal, request, response } = call
-    const { credentials, egress } = this.#parts
-    const role = await credentials.get(roleRequest(call, aws))
-    signal.throwIfAborted()
-    const { headers, body } = this.#sign(aws, { request, form, role })
+    const { headers, body } = await this.#signed(call, aws, form)
     await forwardHttp({
       request,
       response,
-      target: {
-        host: aws.endpoint.host,
-        servername: aws.endpoint.host,
-        port: 443,
-        agent: egress.agent,
-        path: aws.query === '' ? aws.path : `${aws.path}?${aws.query}`,
-      },
+      target: this.#target(aws),
       headers,
       body,
       signal,
@@ -144,45 +143,57 @@ class AwsExchange {
     if ((this.#status ?? 0) >= 400) this.#log('AWS answered with an error', { status: this.#status })
   }
 
-  #sign(
-    aws: AwsRequest,
-    {
-      request,
-      form,
-      role,
-    }: {
-      request: AdmittedCall['request']
-      form: Buffer | undefined
-      role: Parameters<typeof signRequest>[0]['credentials']
-    },
-  ): { headers: readonly string[]; body: Readable | undefined } {
+  /** Answers with placeholders: the role's own credentials stay here, under the id of the placeholders. */
+  async #assumeRole(call: AdmittedCall, aws: AwsRequest, form: Buffer | undefined): Promise<void> {
+    const { source, handedOut } = this.#parts
+    const plan = planAssumeRole(aws, form, { expires: call.identity.expires, now: source.clock() })
+    if (!plan.allowed) return this.refuse(plan)
+    await this.#announce(call)
+    const signed = await this.#signed(call, plan.aws, plan.body)
+    const target = { ...this.#target(plan.aws), method: aws.method, headers: withoutHopByHop(signed.headers) }
+    const { response, text } = await askWhole(target, plan.body, call.signal)
+    this.#status = response.statusCode
+    const role = this.#status === 200 ? readAssumeRoleAnswer(text) : undefined
+    if (this.#status === 200 && role === undefined) throw unreadableAnswer()
+    const placeholder = role && handedOut.add(call.route.sessionId, role)
+    const answer = Buffer.from(placeholder === undefined ? text : replaceCredentials(text, placeholder))
+    this.#assumedRole = role?.assumedRoleArn
+    await this.#record({ decision: 'allowed', status_code: response.statusCode ?? 0, response_bytes: answer.length })
+    const key = placeholder && `${placeholder.accessKeyId}:${placeholder.secretAccessKey.reveal()}`
+    call.response.writeHead(response.statusCode ?? 502, [
+      ...filterHeaders(response.rawHeaders, (name) => /^(content-type|date|x-amzn-requestid)$/.test(name)),
+      ...['Content-Length', String(answer.length)],
+      ...(key === undefined ? [] : [answerHeaders.issuedKey, key]),
+      ...(plan.info === undefined ? [] : [answerHeaders.apiInfo, encodeURIComponent(plan.info)]),
+    ])
+    call.response.end(answer)
+  }
+
+  async #signed(call: AdmittedCall, aws: AwsRequest, form: Buffer | undefined): Promise<ReturnType<typeof signForAws>> {
+    const credentials = await this.#credentialsFor(call, aws)
+    call.signal.throwIfAborted()
     const { source, signingKeys } = this.#parts
-    const { scope, payloadHash, signedHeaders, trailerNames } = aws
-    const isChunked = aws.payloadMode !== 'whole'
-    const sign = (headers: readonly string[]): ReturnType<typeof signRequest> =>
-      signRequest({
-        request: { ...aws, headers },
-        credentials: role,
-        region: scope.region,
-        service: scope.service,
-        at: source.clock(),
-        payloadHash,
-        signedHeaders,
-        signingKeys,
-      })
-    if (!isChunked) {
-      const hasBody =
-        rawHeader(request.rawHeaders, 'content-length') !== undefined || isTransferEncoded(request.rawHeaders)
-      const body = form !== undefined ? Readable.from([form], { objectMode: false }) : hasBody ? request : undefined
-      // The body is here already: waiting for leave to send it would wait for nothing, unless the client signed that.
-      const isWaiting = form !== undefined && !signedHeaders.includes('expect')
-      return { headers: sign(isWaiting ? dropHeaders(aws.headers, new Set(['expect'])) : aws.headers).headers, body }
+    return signForAws(aws, { request: call.request, form, credentials, at: source.clock(), signingKeys })
+  }
+
+  /** Of the role in the certificate, or of one that the session has assumed from there. */
+  async #credentialsFor(call: AdmittedCall, aws: AwsRequest): Promise<AwsCredentials> {
+    const { credentials, handedOut, source } = this.#parts
+    if (!isHandedOutId(aws.accessKeyId)) return credentials.get(roleRequest(call, aws))
+    const role = handedOut.find(aws.accessKeyId, call.route.sessionId, source.clock())
+    if (role === undefined) throw unknownRole()
+    this.#assumedRole = role.assumedRoleArn
+    return role.credentials
+  }
+
+  #target(aws: AwsRequest): https.RequestOptions {
+    return {
+      host: aws.endpoint.host,
+      servername: aws.endpoint.host,
+      port: 443,
+      agent: this.#parts.egress.agent,
+      path: aws.query === '' ? aws.path : `${aws.path}?${aws.query}`,
     }
-    const length = encodedLength(decodedLength(aws), trailerNames === undefined ? {} : { trailerNames })
-    const framed = dropHeaders(aws.headers, new Set(['content-length']))
-    const signed = sign(length === undefined ? framed : [...framed, 'Content-Length', String(length)])
-    const trailers = trailerNames === undefined ? {} : { trailers: () => trailersOf(request.rawTrailers, trailerNames) }
-    return { headers: signed.headers, body: Readable.from(encodeChunks(request, { seed: signed.seed, ...trailers })) }
   }
 
   /** Reads a body that says what the request asks for. Undefined: there is none, or it does not matter. */
@@ -190,19 +201,21 @@ class AwsExchange {
     const { request, response } = this.#call
     const isForm = /^application\/x-www-form-urlencoded\b/i.test(rawHeader(aws.headers, 'content-type') ?? '')
     const mustRead = mayAskForCredentials(aws)
-    if (aws.payloadMode !== 'whole' || !(isForm || mustRead)) return undefined
+    if (!mustRead && (aws.payloadMode !== 'whole' || !isForm)) return undefined
+    if (!hasBody(request)) return undefined
     const length = Number(
-      rawHeader(request.rawHeaders, 'content-length') ?? (isTransferEncoded(request.rawHeaders) ? Number.NaN : 0),
+      rawHeader(request.rawHeaders, 'content-length') ?? (isOfUnknownLength(request) ? Number.NaN : 0),
     )
     if (length === 0) return undefined
-    if (!(length <= MAX_FORM_BYTES)) {
+    const isPlain = aws.payloadMode === 'whole' && rawHeader(aws.headers, 'content-encoding') === undefined
+    if (!(length <= MAX_FORM_BYTES) || !isPlain) {
       if (!mustRead) return undefined
       throw new RefusedWhileServing({
         allowed: false,
         code: 'invalid',
         reason: 'body-too-large',
-        message: `a request to STS of more than ${MAX_FORM_BYTES} bytes, or of unknown length, is not let through`,
-        hint: 'send it with a Content-Length',
+        message: `a request to STS of more than ${MAX_FORM_BYTES} bytes, of unknown length or with an encoding is not let through`,
+        hint: 'send it plain, with a Content-Length',
       })
     }
     if (rawHeader(aws.headers, 'expect') !== undefined) response.writeContinue()
@@ -267,6 +280,7 @@ class AwsExchange {
       aws: this.#aws,
       operation: this.#operation,
       ...(this.#chunkId === undefined ? {} : { chunkId: this.#chunkId }),
+      ...(this.#assumedRole === undefined ? {} : { assumedRole: this.#assumedRole }),
     }
     return requestEvent(this.#call, facts, outcome, this.#parts.source)
   }
@@ -336,25 +350,6 @@ const outcomeOf = ({ status, requestBytes, responseBytes }: ForwardSummary): Cal
   request_bytes: requestBytes,
   response_bytes: responseBytes,
 })
-
-const isTransferEncoded = (headers: readonly string[]): boolean => rawHeader(headers, 'transfer-encoding') !== undefined
-
-function decodedLength(aws: AwsRequest): number {
-  const text = rawHeader(aws.headers, 'x-amz-decoded-content-length') ?? ''
-  if (/^\d{1,15}$/.test(text)) return Number(text)
-  throw new RefusedWhileServing({
-    allowed: false,
-    code: 'invalid',
-    reason: 'length-missing',
-    message: 'a body of signed chunks needs X-Amz-Decoded-Content-Length',
-    hint: 'send the length of the content in that header',
-  })
-}
-
-/** Those that were announced, in that order: nothing else goes into the signed trailer. */
-function trailersOf(raw: readonly string[], names: readonly string[]): readonly Trailer[] {
-  return names.map((name) => [name, rawHeader(raw, name) ?? ''] as const)
-}
 
 /** For refusals of requests that could not be read: the service in the credential scope, if there is one. */
 function guessService(headers: readonly string[]): string {

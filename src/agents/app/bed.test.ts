@@ -61,6 +61,11 @@ before(async () => {
       Statement: [{ ...trust.Statement[0], Principal: { AWS: 'arn:aws:iam::123456789012:user/lab-admin' } }],
     },
   })
+  lab.account().createRole({
+    name: 'Second',
+    trust: { ...trust, Statement: [{ ...trust.Statement[0], Principal: { AWS: WRITER } }] },
+    attach: ['ReadOnlyAccess'],
+  })
   await lab.putObject('reports', 'large', Buffer.alloc(32 * 1024 * 1024, 'x'))
 })
 after(() => lab[Symbol.asyncDispose]())
@@ -297,6 +302,7 @@ export interface Call {
   readonly host?: string
   readonly path?: string
   readonly service?: string
+  readonly accessKeyId?: string
   readonly body?: string | Buffer
   readonly headers?: readonly string[]
   /** What is signed for the body, and how it arrives; its own hash and `whole` unless given. */
@@ -314,7 +320,7 @@ export function send(socket: tls.TLSSocket, call: Call = {}): Promise<http.Incom
   const [pathname = '', query = ''] = path.split('?')
   const signed = signRequest({
     request: { method, path: pathname, query, headers: ['Host', host, ...headers] },
-    credentials: { accessKeyId: 'AKIAPLACEHOLDER', secretAccessKey: new Secret('placeholder') },
+    credentials: { accessKeyId: call.accessKeyId ?? 'AKIAPLACEHOLDER', secretAccessKey: new Secret('placeholder') },
     region: 'us-east-1',
     service,
     at: new Date(),

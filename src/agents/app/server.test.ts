@@ -142,10 +142,10 @@ suite('a call to AWS through the agent', () => {
     assert.equal(who.status, 200)
     assert.match(who.body, /assumed-role\/ExampleReadOnlyAccess\/alice/)
     for (const [body, path] of [
-      ['Action=AssumeRole&Version=2011-06-15', '/'],
+      ['Action=AssumeRole&Action=AssumeRole', '/'],
+      ['Action=GetFederationToken&Name=x', '/'],
       ['Action=GetCallerIdentity&Action=AssumeRole', '/'],
       ['Action=GetCallerIdentity', '/?Action=GetSessionToken'],
-      ['Action=%41ssumeRole', '/'],
       ['nothing', '/'],
     ] as const) {
       const refused = await sts(body, path)
