@@ -35,15 +35,15 @@ export async function announce(announcement: Announcement): Promise<void> {
   for (const kind of Object.keys(announcedBy)) {
     const present = await announcedDocuments(announcement, kind, identity.hostId)
     const named = complete.filter((document) => document.kind === kind)
-    for (const document of named) {
-      const old = present.find(({ metadata }) => metadata.name === document.metadata.name)
-      if (old && !isDue(old, document, clock())) continue
-      const { resource } = await store.upsert(document)
-      await live.known(kind, resource.metadata.name, resource.metadata.revision)
-    }
-    for (const { metadata } of present) {
-      if (!named.some((document) => document.metadata.name === metadata.name))
-        await removeQuietly(store, kind, metadata.name)
+    const old = new Map(present.map((resource) => [resource.metadata.name, resource]))
+    const due = named.filter((document) => isDue(old.get(document.metadata.name), document, clock()))
+    // Together, because the storage makes many writes durable at once.
+    const written = await Promise.all(due.map((document) => store.upsert(document)))
+    for (const { resource } of written) await live.known(kind, resource.metadata.name, resource.metadata.revision)
+
+    const names = new Set(named.map(({ metadata }) => metadata.name))
+    for (const { metadata } of present.filter(({ metadata }) => !names.has(metadata.name))) {
+      await removeQuietly(store, kind, metadata.name)
       await live.known(kind, metadata.name)
     }
   }
@@ -109,7 +109,8 @@ async function announcedDocuments(
   return own ? [own] : []
 }
 
-function isDue(old: Resource, document: Resource, now: Date): boolean {
+function isDue(old: Resource | undefined, document: Resource, now: Date): boolean {
+  if (!old) return true
   const left = Date.parse(old.metadata.expires ?? '') - now.getTime()
   return !(left > ANNOUNCEMENT_TTL_MS - REFRESH_AFTER_MS) || !isSame(old, document)
 }
