@@ -2,45 +2,88 @@ import { z } from 'zod'
 import { product } from '#product.ts'
 import { type App, parseApp } from '#resources/app.ts'
 import { InvalidResource } from '#resources/invalid-resource.ts'
-import { duration, flag, labels, selector, strict, text, texts, untouched } from '#resources/schema.ts'
+import {
+  duration,
+  durationMs,
+  flag,
+  labels,
+  oneOf,
+  selector,
+  strict,
+  text,
+  texts,
+  untouched,
+  whole,
+} from '#resources/schema.ts'
 import { unused } from './config-teleport.ts'
 import { unusedKeys } from './config-unused.ts'
 import type { Refuse } from './invalid-config.ts'
 
-const command = strict({ name: text, command: texts, period: duration().default('1m0s') })
+const command = strict({
+  name: text.describe('Key of the label.'),
+  command: texts.describe('Program and its arguments; what it prints is the value.'),
+  period: duration().default('1m0s').describe('How often it runs.'),
+})
 
 const app = strict({
-  name: text,
-  description: text.exactOptional(),
-  uri: text.exactOptional(),
-  public_addr: text.exactOptional(),
-  labels: labels.exactOptional(),
-  commands: z.array(command).exactOptional(),
-  insecure_skip_verify: flag.exactOptional(),
+  name: text.describe('Name of the app, a DNS label.'),
+  description: text.exactOptional().describe('For people.'),
+  uri: text.exactOptional().describe('As `uri` of the resource `app`.'),
+  public_addr: text.exactOptional().describe('As `public_addr` of the resource `app`.'),
+  labels: labels.exactOptional().describe('Labels that roles match.'),
+  commands: z.array(command).exactOptional().describe('Labels that are computed by running commands.'),
+  insecure_skip_verify: flag.exactOptional().describe('As `insecure_skip_verify` of the resource `app`.'),
   rewrite: strict({
-    redirect: texts.exactOptional(),
-    headers: texts.exactOptional(),
-    jwt_claims: text.exactOptional(),
-  }).exactOptional(),
-  cloud: text.exactOptional(),
-  aws: strict({ external_id: text.exactOptional() }).exactOptional(),
-  required_apps: texts.exactOptional(),
-  use_any_proxy_public_addr: flag.exactOptional(),
+    redirect: texts.exactOptional().describe('As `rewrite.redirect` of the resource `app`.'),
+    headers: texts.exactOptional().describe('As `rewrite.headers` of the resource `app`, each written `Name: value`.'),
+    jwt_claims: text.exactOptional().describe('As `rewrite.jwt_claims` of the resource `app`.'),
+  })
+    .exactOptional()
+    .describe('What is changed in requests and answers of web applications.'),
+  cloud: text.exactOptional().describe('As `cloud` of the resource `app`.'),
+  aws: strict({ external_id: text.exactOptional().describe('External id with which the AWS role is assumed.') })
+    .exactOptional()
+    .describe('Settings of AWS apps.'),
+  required_apps: texts.exactOptional().describe('As `required_apps` of the resource `app`.'),
+  use_any_proxy_public_addr: flag.exactOptional().describe('As `use_any_proxy_public_addr` of the resource `app`.'),
   tcp_ports: untouched.exactOptional(),
   cors: untouched.exactOptional(),
   mcp: untouched.exactOptional(),
 })
 
 const matcher = strict({
-  labels: selector.default({}),
-  aws: strict({ assume_role_arn: text.exactOptional(), external_id: text.exactOptional() }).exactOptional(),
+  labels: selector.default({}).describe('Labels of the apps.'),
+  aws: strict({
+    assume_role_arn: text.exactOptional().describe('Role that the agent assumes first. Checked, and not acted on yet.'),
+    external_id: text.exactOptional().describe('External id for it.'),
+  })
+    .exactOptional()
+    .describe('Settings of AWS apps among them.'),
 })
 
 /** Section `app_service` as it is written. */
 export const appSection = strict({
-  enabled: flag.exactOptional(),
-  apps: z.array(app).exactOptional(),
-  resources: z.array(matcher).exactOptional(),
+  enabled: flag.exactOptional().describe('Whether the service runs; yes where the section is there.'),
+  apps: z.array(app).exactOptional().describe('Apps of this file.'),
+  resources: z
+    .array(matcher)
+    .exactOptional()
+    .describe(
+      'Apps of the cluster, made with `tctl create`, that this agent serves beside: those whose labels one entry matches.',
+    ),
+  audit_spool: strict({
+    max_bytes: whole(4096, 2 ** 40)
+      .exactOptional()
+      .describe('Largest size of that file.'),
+    when_full: oneOf('refuse_changes', 'refuse_all')
+      .exactOptional()
+      .describe('Whether reading calls are refused too while it is full.'),
+  })
+    .exactOptional()
+    .describe('File in which audit events wait for the Auth Service.'),
+  max_lock_age: duration()
+    .exactOptional()
+    .describe('Age of the copy of the locks at which the strict locking mode refuses.'),
   ...unused(unusedKeys.app_service),
 })
 
@@ -50,6 +93,12 @@ export interface AppSettings {
   readonly apps: readonly App[]
   /** Which apps of the cluster it serves beside: labels of which one set must match. */
   readonly resourceLabels: readonly Readonly<Record<string, readonly string[]>>[]
+  /** Largest size of the file in which audit events wait for the Auth Service. */
+  readonly spoolBytes?: number
+  /** Also reading calls are refused while that file is full. */
+  readonly refuseReadsUnrecorded?: boolean
+  /** Age of the copy of the locks at which the strict locking mode refuses. */
+  readonly maxLockAgeMs?: number
 }
 
 type AppSection = z.output<typeof appSection>
@@ -62,7 +111,14 @@ export function appSettings(section: AppSection, refuse: Refuse): AppSettings {
       refuse(['app_service', 'apps', index, 'name'], `there are two apps with the name ${JSON.stringify(name)}`)
     }
   })
-  return { apps, resourceLabels: (section.resources ?? []).map(({ labels }) => labels) }
+  const { audit_spool: spool = {}, max_lock_age: maxLockAge } = section
+  return {
+    apps,
+    resourceLabels: (section.resources ?? []).map(({ labels }) => labels),
+    ...(spool.max_bytes === undefined ? {} : { spoolBytes: spool.max_bytes }),
+    ...(spool.when_full === undefined ? {} : { refuseReadsUnrecorded: spool.when_full === 'refuse_all' }),
+    ...(maxLockAge === undefined ? {} : { maxLockAgeMs: durationMs(maxLockAge) }),
+  }
 }
 
 function appOf(written: z.output<typeof app>, path: readonly PropertyKey[], refuse: Refuse): App {
@@ -88,7 +144,7 @@ function appOf(written: z.output<typeof app>, path: readonly PropertyKey[], refu
     })
   } catch (error) {
     if (!(error instanceof InvalidResource)) throw error
-    const field = error.field.replace(/^(spec|metadata)\./, '').replace(/^dynamic_labels/, 'commands')
-    return refuse([...path, ...field.split('.').filter(Boolean)], error.problem, error.hint)
+    const inside = error.path.slice(1).map((key) => (key === 'dynamic_labels' ? 'commands' : key))
+    return refuse([...path, ...inside], error.problem, error.hint.replaceAll('spec.', ''))
   }
 }

@@ -9,42 +9,60 @@ import type { Refuse } from './invalid-config.ts'
 
 /** Section `auth_service` as it is written. Settings of the cluster are checked by their own kinds. */
 export const authSection = strict({
-  enabled: flag.exactOptional(),
-  cluster_name: untouched.exactOptional(),
-  listen_addr: text.exactOptional(),
-  public_addr: texts.exactOptional(),
-  tokens: texts.exactOptional(),
+  enabled: flag.exactOptional().describe('Whether the service runs; yes where it is left out.'),
+  cluster_name: untouched
+    .exactOptional()
+    .describe('Name of the cluster, which stands in its certificates. It cannot be changed later.'),
+  listen_addr: text.exactOptional().describe('Where the service listens; port 3025 where none is given.'),
+  public_addr: texts.exactOptional().describe('Addresses under which others reach it.'),
+  tokens: texts
+    .exactOptional()
+    .describe('Join tokens that never expire: `ROLE1,ROLE2:TOKEN`, or the path of a file with one.'),
   authentication: strict({
-    type: untouched.exactOptional(),
-    local_auth: untouched.exactOptional(),
-    connector_name: untouched.exactOptional(),
-    second_factors: untouched.exactOptional(),
-    second_factor: untouched.exactOptional(),
-    passwordless: untouched.exactOptional(),
-    headless: untouched.exactOptional(),
-    require_session_mfa: untouched.exactOptional(),
-    default_session_ttl: untouched.exactOptional(),
-    locking_mode: untouched.exactOptional(),
-    webauthn: untouched.exactOptional(),
-    u2f: untouched.exactOptional(),
-    device_trust: untouched.exactOptional(),
-    hardware_key: untouched.exactOptional(),
-    piv_slot: untouched.exactOptional(),
-    signature_algorithm_suite: untouched.exactOptional(),
-    stable_unix_user_config: untouched.exactOptional(),
-  }).exactOptional(),
-  session_recording: untouched.exactOptional(),
-  proxy_checks_host_keys: untouched.exactOptional(),
-  proxy_listener_mode: untouched.exactOptional(),
-  proxy_ping_interval: untouched.exactOptional(),
-  client_idle_timeout: untouched.exactOptional(),
-  client_idle_timeout_message: untouched.exactOptional(),
-  web_idle_timeout: untouched.exactOptional(),
-  disconnect_expired_cert: untouched.exactOptional(),
-  keep_alive_interval: untouched.exactOptional(),
-  keep_alive_count_max: untouched.exactOptional(),
-  session_control_timeout: untouched.exactOptional(),
-  message_of_the_day: untouched.exactOptional(),
+    type: untouched.exactOptional().describe('As `type` of `cluster_auth_preference`.'),
+    local_auth: untouched.exactOptional().describe('As `allow_local_auth` of `cluster_auth_preference`.'),
+    connector_name: untouched.exactOptional().describe('As `connector_name` of `cluster_auth_preference`.'),
+    second_factors: untouched.exactOptional().describe('As `second_factors` of `cluster_auth_preference`.'),
+    second_factor: untouched.exactOptional().describe('As `second_factor` of `cluster_auth_preference`.'),
+    passwordless: untouched.exactOptional().describe('As `allow_passwordless` of `cluster_auth_preference`.'),
+    headless: untouched.exactOptional().describe('As `allow_headless` of `cluster_auth_preference`.'),
+    require_session_mfa: untouched.exactOptional().describe('As `require_session_mfa` of `cluster_auth_preference`.'),
+    default_session_ttl: untouched.exactOptional().describe('As `default_session_ttl` of `cluster_auth_preference`.'),
+    locking_mode: untouched.exactOptional().describe('As `locking_mode` of `cluster_auth_preference`.'),
+    webauthn: untouched.exactOptional().describe('As `webauthn` of `cluster_auth_preference`.'),
+    u2f: untouched.exactOptional().describe('As `u2f` of `cluster_auth_preference`.'),
+    device_trust: untouched.exactOptional().describe('As `device_trust` of `cluster_auth_preference`.'),
+    hardware_key: untouched.exactOptional().describe('As `hardware_key` of `cluster_auth_preference`.'),
+    piv_slot: untouched.exactOptional().describe('As `piv_slot` of `cluster_auth_preference`.'),
+    signature_algorithm_suite: untouched
+      .exactOptional()
+      .describe('As `signature_algorithm_suite` of `cluster_auth_preference`.'),
+    stable_unix_user_config: untouched
+      .exactOptional()
+      .describe('As `stable_unix_user_config` of `cluster_auth_preference`.'),
+  })
+    .exactOptional()
+    .describe('Who may log in and how: fields of the resource `cluster_auth_preference`.'),
+  session_recording: untouched.exactOptional().describe('As `mode` of `session_recording_config`.'),
+  proxy_checks_host_keys: untouched
+    .exactOptional()
+    .describe('As `proxy_checks_host_keys` of `session_recording_config`.'),
+  proxy_listener_mode: untouched.exactOptional().describe('As `proxy_listener_mode` of `cluster_networking_config`.'),
+  proxy_ping_interval: untouched.exactOptional().describe('As `proxy_ping_interval` of `cluster_networking_config`.'),
+  client_idle_timeout: untouched.exactOptional().describe('As `client_idle_timeout` of `cluster_networking_config`.'),
+  client_idle_timeout_message: untouched
+    .exactOptional()
+    .describe('As `client_idle_timeout_message` of `cluster_networking_config`.'),
+  web_idle_timeout: untouched.exactOptional().describe('As `web_idle_timeout` of `cluster_networking_config`.'),
+  disconnect_expired_cert: untouched
+    .exactOptional()
+    .describe('As `disconnect_expired_cert` of `cluster_auth_preference`.'),
+  keep_alive_interval: untouched.exactOptional().describe('As `keep_alive_interval` of `cluster_networking_config`.'),
+  keep_alive_count_max: untouched.exactOptional().describe('As `keep_alive_count_max` of `cluster_networking_config`.'),
+  session_control_timeout: untouched
+    .exactOptional()
+    .describe('As `session_control_timeout` of `cluster_networking_config`.'),
+  message_of_the_day: untouched.exactOptional().describe('As `message_of_the_day` of `cluster_auth_preference`.'),
   ...unused(unusedKeys.auth_service),
 })
 

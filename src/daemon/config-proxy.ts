@@ -7,13 +7,25 @@ import type { Refuse } from './invalid-config.ts'
 
 /** Section `proxy_service` as it is written. */
 export const proxySection = strict({
-  enabled: flag.exactOptional(),
-  web_listen_addr: text.exactOptional(),
-  public_addr: texts.exactOptional(),
-  https_keypairs: z.array(strict({ key_file: text, cert_file: text })).exactOptional(),
-  https_key_file: text.exactOptional(),
-  https_cert_file: text.exactOptional(),
-  https_keypairs_reload_interval: duration().exactOptional(),
+  enabled: flag.exactOptional().describe('Whether the service runs; yes where it is left out.'),
+  web_listen_addr: text
+    .exactOptional()
+    .describe('Where the proxy listens for everything; port 3080 where none is given.'),
+  public_addr: texts
+    .exactOptional()
+    .describe('Addresses under which people reach it; the first is where redirects and links go.'),
+  https_keypairs: z
+    .array(
+      strict({
+        key_file: text.describe('Path of the private key, PEM.'),
+        cert_file: text.describe('Path of the certificate with its chain, PEM.'),
+      }),
+    )
+    .exactOptional()
+    .describe('Certificates that browsers trust. Where there is none, a self-signed one is made.'),
+  https_key_file: text.exactOptional().describe('Older spelling of one entry of `https_keypairs`.'),
+  https_cert_file: text.exactOptional().describe('Older spelling of one entry of `https_keypairs`.'),
+  https_keypairs_reload_interval: duration().exactOptional().describe('How often the files are read again; 0: once.'),
   ...unused(unusedKeys.proxy_service),
 })
 

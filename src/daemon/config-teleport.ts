@@ -30,34 +30,76 @@ const logFields = ['timestamp', 'component', 'caller', 'level'] as const
 
 /** Section `teleport` as it is written. */
 export const teleportSection = strict({
-  nodename: text.exactOptional(),
-  data_dir: text.exactOptional(),
-  pid_file: text.exactOptional(),
-  auth_token: text.exactOptional(),
+  nodename: text.exactOptional().describe('Name of this machine in listings; its host name where it is left out.'),
+  data_dir: text
+    .exactOptional()
+    .describe(
+      'Where the process keeps its state: identity, databases, events not yet delivered. `/var/lib/teleport` where it is left out.',
+    ),
+  pid_file: text.exactOptional().describe('File that the process id is written to.'),
+  auth_token: text.exactOptional().describe('Older spelling of `join_params.token_name`.'),
   join_params: strict({
-    method: text.exactOptional(),
-    token_name: text.exactOptional(),
-    azure: strict({ client_id: text.exactOptional() }).exactOptional(),
-  }).exactOptional(),
-  auth_server: text.exactOptional(),
-  proxy_server: text.exactOptional(),
-  auth_servers: texts.exactOptional(),
-  ca_pin: texts.exactOptional(),
-  advertise_ip: text.exactOptional(),
-  diag_addr: text.exactOptional(),
+    method: text
+      .exactOptional()
+      .describe('How this machine proves itself when it joins; `token` where it is left out.'),
+    token_name: text
+      .exactOptional()
+      .describe('Name of the join token; for the method `token` its secret, or the path of a file with it.'),
+    azure: strict({
+      client_id: text.exactOptional().describe('Client id of a managed identity, where the machine has several.'),
+    })
+      .exactOptional()
+      .describe('Settings of the method `azure`.'),
+  })
+    .exactOptional()
+    .describe('How this machine joins a cluster.'),
+  auth_server: text.exactOptional().describe('Address of the Auth Service, from version v3 on.'),
+  proxy_server: text.exactOptional().describe('Address of a proxy, from version v3 on. Agents need it.'),
+  auth_servers: texts
+    .exactOptional()
+    .describe('Addresses of an Auth Service or a proxy, up to version v2; the first is used.'),
+  ca_pin: texts
+    .exactOptional()
+    .describe(
+      'Pins of the host authority, as `tctl status` prints them, or the path of a file: who is joined must be that cluster.',
+    ),
+  advertise_ip: text.exactOptional().describe('Address that others are told.'),
+  diag_addr: text
+    .exactOptional()
+    .describe('Where health and metrics are served: `127.0.0.1:3000`. Off where it is left out.'),
   log: strict({
-    output: text.exactOptional(),
-    severity: text.exactOptional(),
+    output: text.exactOptional().describe('`stderr`, `stdout`, or the path of a file.'),
+    severity: text.exactOptional().describe('`ERROR`, `WARN`, `INFO` or `DEBUG`.'),
     format: z
-      .union([texts, strict({ output: text.exactOptional(), extra_fields: texts.exactOptional() })])
-      .exactOptional(),
-  }).exactOptional(),
+      .union([
+        texts,
+        strict({
+          output: text.exactOptional().describe('`text` or `json`.'),
+          extra_fields: texts
+            .exactOptional()
+            .describe('Of `timestamp`, `component`, `caller` and `level` those that are written.'),
+        }),
+      ])
+      .exactOptional()
+      .describe('A list of fields, or a map.'),
+  })
+    .exactOptional()
+    .describe('How the process writes its log.'),
   connection_limits: strict({
-    max_connections: whole(0, 1_000_000_000).exactOptional(),
+    max_connections: whole(0, 1_000_000_000)
+      .exactOptional()
+      .describe('Connections of one client address at one time; 15000 where it is left out.'),
     max_users: untouched.exactOptional(),
     rates: untouched.exactOptional(),
-  }).exactOptional(),
-  storage: strict({ type: text.exactOptional(), path: text.exactOptional() }).exactOptional(),
+  })
+    .exactOptional()
+    .describe('Limits that hold for each client.'),
+  storage: strict({
+    type: text.exactOptional().describe('`sqlite`.'),
+    path: text.exactOptional().describe('Folder of the database; `backend` in `data_dir` where it is left out.'),
+  })
+    .exactOptional()
+    .describe('Where the Auth Service keeps its state.'),
   ...unused(unusedKeys.teleport),
 })
 

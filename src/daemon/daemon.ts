@@ -1,6 +1,7 @@
 /** Starts the parts that a configuration enables, in one process. */
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Agent } from '#agents/agent.ts'
 import type { Auth } from '#auth/server.ts'
 import type { Environment } from '#cli/terminal.ts'
@@ -77,6 +78,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     health.succeeded('app')
   }
   stack.use(watchHealth({ health, checks: checksOf({ proxy, agent, clock }) }))
+  stack.defer(() => letEnd({ proxy, agent }, config.shutdownGraceMs, log))
   const running = stack.move()
   return {
     auth,
@@ -88,7 +90,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
 }
 
-/** Age of the proxy's copy of the cluster state, which Auth refreshes twice a second, from which on it counts as cut off. */
+/** Age of a copy of the cluster state, which Auth refreshes twice a second, from which on its holder counts as cut off. */
 const STALE_MS = 60_000
 
 interface Parts {
@@ -97,12 +99,25 @@ interface Parts {
   readonly clock: Clock
 }
 
-/** Auth fails only with its process; a proxy fails without Auth, an agent without a tunnel. */
+/** Auth fails only with its process; a proxy fails without Auth, an agent without Auth or without a tunnel. */
 function checksOf({ proxy, agent, clock }: Parts): readonly Check[] {
+  const isFresh = (asOf: Date, staleMs = STALE_MS): boolean => clock().getTime() - asOf.getTime() < staleMs
   return [
-    ...(proxy ? [{ part: 'proxy', isWorking: () => clock().getTime() - proxy.asOf().getTime() < STALE_MS }] : []),
-    ...(agent ? [{ part: 'app', isWorking: () => agent.connected().length > 0 }] : []),
+    ...(proxy ? [{ part: 'proxy', isWorking: () => isFresh(proxy.asOf()) }] : []),
+    ...(agent
+      ? [{ part: 'app', isWorking: () => agent.connected().length > 0 && isFresh(agent.asOf(), agent.maxLockAgeMs) }]
+      : []),
   ]
+}
+
+/** Lets what is under way end before everything is stopped. */
+async function letEnd({ proxy, agent }: Omit<Parts, 'clock'>, graceMs: number, log: Log): Promise<void> {
+  if (!proxy && !agent) return
+  const limit = new AbortController()
+  const late = sleep(graceMs, false, { signal: limit.signal }).catch(() => true)
+  const ended = Promise.all([agent?.drain(), proxy?.drain()]).then(() => true)
+  if (!(await Promise.race([ended, late]))) log.warn('cutting what is still under way', { grace_ms: graceMs })
+  limit.abort()
 }
 
 interface PartOptions extends DaemonOptions {
@@ -188,8 +203,7 @@ async function startAppPart(
         caPins: config.caPins.length === 0 && auth ? auth.caPins : config.caPins,
         joinMethod: config.join.method,
         ...(joinToken === undefined ? {} : { joinToken }),
-        apps: app.apps,
-        resourceLabels: app.resourceLabels,
+        ...app,
       },
       dataDir: config.dataDir,
       egress,

@@ -1,3 +1,5 @@
+import type { Traits } from '#traits/traits.ts'
+
 /** What a verified certificate says about its holder. Encoded by `encode.ts`, decoded by `decode.ts`. */
 export type Identity = UserIdentity | HostIdentity
 
@@ -43,9 +45,6 @@ export interface HostIdentity {
   readonly cluster: string
   readonly expires: Date
 }
-
-/** A named list of values of a user: `{ aws_role_arns: ['arn:aws:iam::…'] }`. */
-export type Traits = Readonly<Record<string, readonly string[]>>
 
 export type CertificateUsage = 'apps' | 'kube'
 

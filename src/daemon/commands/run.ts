@@ -42,7 +42,10 @@ export async function runDaemon(deps: DaemonDeps, options: RunOptions): Promise<
     () => startDaemon({ config, egress, env, insecure: options.insecure, log, clock, signal }),
     signal,
   )
-  if (daemon === undefined) return
+  if (daemon === undefined) {
+    log.info('stopped before everything was running')
+    return
+  }
   await using parts = new AsyncDisposableStack()
   parts.use(daemon)
   await afterStart(daemon, { ...options, isFirstStart, signal, log })
