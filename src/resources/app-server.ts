@@ -3,7 +3,7 @@ import { parseApp } from './app.ts'
 import { resourceParser } from './envelope.ts'
 import type { DocumentSource } from './invalid-resource.ts'
 import { withoutUnknownFields } from './read-stored.ts'
-import { frozen, strict, text, texts } from './schema.ts'
+import { frozen, strict, text, texts, untouched } from './schema.ts'
 
 const parseOuter = resourceParser({
   kind: 'app_server',
@@ -17,7 +17,7 @@ const parseOuter = resourceParser({
       .meta({ reads: 'map of fields', description: 'The app, as the kind `app` describes it: metadata and spec.' }),
     /** SNI by which the agent is reached for this app: `LABEL.app.CLUSTER`. */
     server_name: text.exactOptional().describe('SNI by which the agent is reached for this app: `LABEL.app.CLUSTER`.'),
-    rotation: z.json().exactOptional(),
+    rotation: untouched.exactOptional(),
     proxy_ids: texts.exactOptional().describe('Host ids of the proxies that the agent is connected to.'),
   }),
 })

@@ -25,7 +25,7 @@ const keys = strict({
     )
     .default([])
     .describe('Keys that sign tokens.'),
-  ssh: z.array(untouched).exactOptional(),
+  ssh: z.array(untouched).exactOptional().describe('SSH keys; kept as they are.'),
 })
 
 /**

@@ -29,9 +29,9 @@ const authPreference = strict({
     .describe('Older spelling of `second_factors`.'),
   webauthn: strict({
     rp_id: text.exactOptional().describe('Domain to which security keys are bound.'),
-    attestation_allowed_cas: texts.exactOptional(),
-    attestation_denied_cas: texts.exactOptional(),
-    disabled: flag.exactOptional(),
+    attestation_allowed_cas: texts.exactOptional().describe('Makers whose security keys are taken.'),
+    attestation_denied_cas: texts.exactOptional().describe('Makers whose security keys are refused.'),
+    disabled: flag.exactOptional().describe('Security keys are not used.'),
   })
     .exactOptional()
     .describe('Settings of security keys. Checked, and not acted on yet.'),

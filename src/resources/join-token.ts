@@ -70,7 +70,8 @@ const spec = strict({
         aws_regions: texts.exactOptional().describe('Regions of the instance; method `ec2`.'),
       }),
     )
-    .exactOptional(),
+    .exactOptional()
+    .describe('Who may join, for the methods `iam` and `ec2`; one rule must fit.'),
   aws_iid_ttl: duration().exactOptional().describe('How old an instance identity document may be; method `ec2`.'),
   suggested_labels: selector.exactOptional().describe('Labels for what joins, which install scripts set.'),
   suggested_agent_matcher_labels: selector
@@ -91,7 +92,7 @@ const spec = strict({
     allow: z
       .array(strict({ service_account: text.exactOptional().describe('`NAMESPACE:NAME`.') }))
       .default([])
-      .describe('Who may join, for the methods `iam` and `ec2`; one rule must fit.'),
+      .describe('Service accounts that may join; one rule must fit.'),
     static_jwks: strict({ jwks: text.describe('A JSON Web Key Set, as JSON.') })
       .exactOptional()
       .describe('Keys of the cluster, for `static_jwks`.'),
@@ -113,7 +114,7 @@ const spec = strict({
         }),
       )
       .default([])
-      .describe('Service accounts that may join.'),
+      .describe('Whose machines may join; one rule must fit.'),
   })
     .exactOptional()
     .describe('Settings of the method `azure`.'),
@@ -121,7 +122,7 @@ const spec = strict({
     enterprise_server_host: text.exactOptional().describe('Host name of a GitHub Enterprise Server.'),
     enterprise_slug: text.exactOptional().describe('Slug of a GitHub enterprise, for its own issuer.'),
     static_jwks: text.exactOptional().describe('Keys that check tokens, as JSON, where the issuer cannot be reached.'),
-    allow: z.array(githubRule).default([]),
+    allow: z.array(githubRule).default([]).describe('Workflows that may join; one rule must fit.'),
   })
     .exactOptional()
     .describe('Settings of the method `github`.'),

@@ -53,12 +53,13 @@ const request = strict({
         deny: whole(0, 1000).exactOptional().describe('Denials needed.'),
       }),
     )
-    .exactOptional(),
+    .exactOptional()
+    .describe('How many reviews decide a request.'),
   suggested_reviewers: texts.exactOptional().describe('Users who are asked to review.'),
   annotations: z.record(z.string(), texts).exactOptional().describe('Facts for the programs that react to requests.'),
   max_duration: duration().exactOptional().describe('How long what is granted lasts at most, up to 336h0m0s.'),
   kubernetes_resources: z
-    .array(strict({ kind: text, api_group: text.exactOptional() }))
+    .array(strict({ kind: text.describe('Plural name.'), api_group: text.exactOptional().describe('Its API group.') }))
     .exactOptional()
     .describe('Kinds of Kubernetes resources that may be asked for.'),
   reason: strict({
@@ -128,7 +129,8 @@ const conditions = {
           .describe('Networks whose addresses may stand in the SVID, such as `10.0.0.0/8`.'),
       }),
     )
-    .exactOptional(),
+    .exactOptional()
+    .describe('SPIFFE ids that may be issued. Checked, and not acted on yet.'),
   rules: z.array(rule).exactOptional().describe('Verbs on kinds of resources, for `tctl` and the API.'),
   impersonate: strict({
     users: texts.exactOptional().describe('Users that may be impersonated.'),

@@ -46,7 +46,8 @@ const options = {
         error: (issue) => `invalid value for role option enhanced_recording: ${String(issue.input).slice(0, 80)}`,
       }),
     )
-    .exactOptional(),
+    .exactOptional()
+    .describe('What a recorded session keeps beside its output. Checked, and not acted on yet.'),
   cert_format: oneOf('standard', 'oldssh', '')
     .exactOptional()
     .describe('Kind of SSH certificate. Checked, and not acted on yet.'),

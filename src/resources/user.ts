@@ -3,16 +3,16 @@ import { resourceParser } from './envelope.ts'
 import { flag, instant, strict, text, texts } from './schema.ts'
 
 const connectorRef = strict({
-  type: text.exactOptional(),
-  id: text.exactOptional(),
-  identity: text.exactOptional(),
+  type: text.exactOptional().describe('`oidc`, `saml` or `github`.'),
+  id: text.exactOptional().describe('Name of the connector.'),
+  identity: text.exactOptional().describe('Who it was there.'),
 })
 
 const externalIdentity = strict({
   connector_id: text.exactOptional().describe('Name of the connector.'),
   username: text.exactOptional().describe('Name at the identity provider.'),
-  samlSingleLogoutUrl: text.exactOptional(),
-  user_id: text.exactOptional(),
+  samlSingleLogoutUrl: text.exactOptional().describe('Where the provider ends sessions.'),
+  user_id: text.exactOptional().describe('Id at the identity provider.'),
 })
 
 const spec = strict({
@@ -27,7 +27,9 @@ const spec = strict({
   created_by: strict({
     connector: connectorRef.exactOptional().describe('Connector by which the user came.'),
     time: instant.exactOptional().describe('When the user was made.'),
-    user: strict({ name: text.exactOptional() }).exactOptional().describe('Who made the user.'),
+    user: strict({ name: text.exactOptional().describe('Name of that user.') })
+      .exactOptional()
+      .describe('Who made the user.'),
   })
     .exactOptional()
     .describe('Where the user comes from. Filled in by the Auth Service.'),

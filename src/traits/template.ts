@@ -25,7 +25,8 @@ const MAX_LENGTH = 8192
 /** Longer values are no trait that anyone matches with. */
 const MAX_VALUE = 65_536
 
-const internalNames = new Set([
+/** Traits that may follow `internal.`; after `external.` any name may stand. */
+export const internalTraits: ReadonlySet<string> = new Set([
   'logins',
   'windows_logins',
   'kubernetes_groups',
@@ -100,10 +101,10 @@ function valuesFrom(expression: Expression): Values {
 function variable(path: readonly string[]): Values {
   const [namespace, name] = path
   const known =
-    path.length === 2 && (namespace === 'external' || (namespace === 'internal' && internalNames.has(name ?? '')))
+    path.length === 2 && (namespace === 'external' || (namespace === 'internal' && internalTraits.has(name ?? '')))
   if (!known || !name) {
     throw new InvalidTemplate(`unsupported variable ${JSON.stringify(pathText(path))}`, {
-      hint: `use external.NAME, or internal. and one of ${[...internalNames].join(', ')}`,
+      hint: `use external.NAME, or internal. and one of ${[...internalTraits].join(', ')}`,
     })
   }
   return { type: 'trait', name }
