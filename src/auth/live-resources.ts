@@ -31,6 +31,7 @@ export async function openLiveResources(options: LiveResourcesOptions): Promise<
   const { kinds, log } = options
   const closing = new AbortController()
   const ready = Promise.withResolvers<void>()
+  let isReady = false
   let changed = Promise.withResolvers<void>()
   const byKind = new Map(kinds.map((kind) => [kind, new Map<string, Resource>()]))
 
@@ -38,12 +39,20 @@ export async function openLiveResources(options: LiveResourcesOptions): Promise<
     while (!closing.signal.aborted) {
       try {
         for await (const step of follow(options, byKind, closing.signal)) {
-          if (step === 'complete') ready.resolve()
+          if (step === 'complete') {
+            isReady = true
+            ready.resolve()
+          }
           changed.resolve()
           changed = Promise.withResolvers()
         }
       } catch (error) {
         if (closing.signal.aborted) return
+        // A state that cannot be read at the start would be no better later.
+        if (!isReady) {
+          ready.reject(error)
+          return
+        }
         log.warn('the state cannot be followed; trying again', { error })
         await wait(RETRY_MS, undefined, { signal: closing.signal }).catch(() => {})
       }
