@@ -1,15 +1,8 @@
 /** Certificate subject to identity. The certificate is verified already: this reads, and refuses what is ambiguous. */
 import { type Name, oids, type ParsedCertificate } from '#pki/certificate.ts'
+import type { Traits } from '#traits/traits.ts'
 import { attributes, InvalidIdentity, USAGE_PREFIX } from './attributes.ts'
-import type {
-  CertificateUsage,
-  HostIdentity,
-  Identity,
-  RouteToApp,
-  SystemRole,
-  Traits,
-  UserIdentity,
-} from './identity.ts'
+import type { CertificateUsage, HostIdentity, Identity, RouteToApp, SystemRole, UserIdentity } from './identity.ts'
 import { systemRoles } from './identity.ts'
 
 /**
