@@ -64,6 +64,12 @@ export interface Agent extends AsyncDisposable {
   readonly identity: () => MemberIdentity
   /** Proxies to which a tunnel is open. */
   connected(): readonly string[]
+  /** How fresh its copy of the cluster state is. */
+  asOf(): Date
+  /** Age of that copy from which on the strict locking mode refuses, where it is configured. */
+  readonly maxLockAgeMs: number | undefined
+  /** Takes no new calls, and resolves when those that are under way have ended. */
+  drain(): Promise<void>
   readonly apps: Pick<ServedApps, 'list'>
 }
 
@@ -147,6 +153,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   return {
     identity,
     connected: () => tunnels.connected(),
+    asOf: () => cache.asOf(),
+    maxLockAgeMs: config.maxLockAgeMs,
+    async drain() {
+      await Promise.all([tunnels.drain(), server.drain()])
+    },
     apps,
     [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
   }

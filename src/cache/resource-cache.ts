@@ -83,6 +83,7 @@ class LiveCache implements ResourceCache {
   #asOf = new Date(0)
   #isDirty = false
   #savedAsOf = 0
+  #saysStale = false
   #saving = Promise.resolve()
 
   constructor(options: ResourceCacheOptions, kept: Snapshot | undefined) {
@@ -137,6 +138,7 @@ class LiveCache implements ResourceCache {
         if (!signal.aborted)
           this.#options.log.warn('lost the watch on the auth service', { error, attempt: failures + 1 })
       }
+      this.#sayStale()
       const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures++)
       await sleep(Math.random() * longest, undefined, { signal }).catch(() => {}) // aborted: the loop ends
     }
@@ -176,7 +178,7 @@ class LiveCache implements ResourceCache {
         this.#delete(event.value)
         break
       case 'progress':
-        if (this.#staging === undefined) this.#asOf = this.#options.clock()
+        if (this.#staging === undefined) this.#freshen()
         break
       default: // an event of a newer version: what it reports is unknown, so the copy is no longer known to be right
         this.#revision = undefined
@@ -202,7 +204,7 @@ class LiveCache implements ResourceCache {
   #replace(next: Map<string, Entries>): void {
     const before = this.#kinds
     this.#kinds = next
-    this.#asOf = this.#options.clock()
+    this.#freshen()
     this.#isReady.resolve()
     this.#isDirty = true
     for (const [kind, entries] of next) {
@@ -213,6 +215,24 @@ class LiveCache implements ResourceCache {
         if (!entries.has(name)) this.#notify({ kind, name, resource: undefined })
       }
     }
+  }
+
+  #freshen(): void {
+    this.#asOf = this.#options.clock()
+    if (!this.#saysStale) return
+    this.#saysStale = false
+    this.#options.log.info('the copy of the cluster state is current again')
+  }
+
+  /** Once for each time that Auth is away for longer than a moment. */
+  #sayStale(): void {
+    const { log, clock } = this.#options
+    const asOf = this.#asOf.getTime()
+    if (this.#saysStale || asOf === 0 || clock().getTime() - asOf < SILENCE_MS) return
+    this.#saysStale = true
+    log.warn('the copy of the cluster state is stale: changes such as new locks are not known here', {
+      as_of: this.#asOf.toISOString(),
+    })
   }
 
   #notify(change: CacheChange): void {

@@ -74,16 +74,18 @@ export const appSection = strict({
   audit_spool: strict({
     max_bytes: whole(4096, 2 ** 40)
       .exactOptional()
-      .describe('Largest size of that file.'),
+      .describe('Largest size of that file; 268435456 unless given.'),
     when_full: oneOf('refuse_changes', 'refuse_all')
       .exactOptional()
-      .describe('Whether reading calls are refused too while it is full.'),
+      .describe(
+        'Which calls are refused while it is full: those that change something, or all; `refuse_changes` unless given.',
+      ),
   })
     .exactOptional()
     .describe('File in which audit events wait for the Auth Service.'),
   max_lock_age: duration()
     .exactOptional()
-    .describe('Age of the copy of the locks at which the strict locking mode refuses.'),
+    .describe('Age of the copy of the locks at which the strict locking mode refuses; 5 minutes unless given.'),
   ...unused(unusedKeys.app_service),
 })
 

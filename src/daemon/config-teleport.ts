@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { strict, text, texts, untouched, whole } from '#resources/schema.ts'
+import { duration, strict, text, texts, untouched, whole } from '#resources/schema.ts'
 import { type Address, addressText, parseAddress } from './address.ts'
 import { unusedKeys } from './config-unused.ts'
 import type { Refuse } from './invalid-config.ts'
@@ -85,6 +85,9 @@ export const teleportSection = strict({
   })
     .exactOptional()
     .describe('How the process writes its log.'),
+  shutdown_grace: duration()
+    .exactOptional()
+    .describe('How long calls that are under way may go on after SIGTERM; 20 seconds unless given.'),
   connection_limits: strict({
     max_connections: whole(0, 1_000_000_000)
       .exactOptional()

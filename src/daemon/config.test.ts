@@ -24,6 +24,7 @@ suite('defaults', () => {
       fields: ['timestamp', 'component', 'caller', 'level'],
     })
     assert.equal(config.maxConnections, 15_000)
+    assert.equal(config.shutdownGraceMs, 20_000)
     assert.deepEqual(config.join, { method: 'token' })
   })
   test('a section that is there and says nothing is on', () => {
@@ -39,6 +40,7 @@ test('a file of the guides is understood', () => {
 version: v3
 teleport:
   nodename: agent-1
+  shutdown_grace: 1m
   join_params:
     token_name: "/tmp/token"
     method: token
@@ -59,6 +61,8 @@ app_service:
     rewrite: {headers: ["X-A: b: c"]}
   resources:
   - labels: {"*": "*"}
+  audit_spool: {max_bytes: 65536, when_full: refuse_all}
+  max_lock_age: 90s
 `
   const config = parseConfig(text, 'f.yaml')
   assert.equal(config.auth, undefined)
@@ -66,8 +70,12 @@ app_service:
   assert.deepEqual(config.cluster, { proxyServer: 'teleport.example.com:443' })
   assert.deepEqual(config.join, { method: 'token', tokenName: '/tmp/token' })
   assert.deepEqual(config.caPins, [])
+  assert.equal(config.shutdownGraceMs, 60_000)
   assert.deepEqual(config.log, { output: 'stderr', severity: 'debug', format: 'json', fields: ['level'] })
   assert.deepEqual(config.app?.resourceLabels, [{ '*': ['*'] }])
+  assert.equal(config.app?.spoolBytes, 65_536)
+  assert.equal(config.app?.refuseReadsUnrecorded, true)
+  assert.equal(config.app?.maxLockAgeMs, 90_000)
   assert.deepEqual(config.app?.apps[0]?.spec, {
     uri: 'https://console.aws.amazon.com/ec2/v2/home',
     cloud: 'AWS',

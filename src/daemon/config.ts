@@ -4,7 +4,7 @@ import { InvalidInput } from '#errors.ts'
 import { product } from '#product.ts'
 import { type DocumentSource, InvalidResource } from '#resources/invalid-resource.ts'
 import { readDocuments } from '#resources/parse.ts'
-import { firstProblem, frozen, strict, text } from '#resources/schema.ts'
+import { durationMs, firstProblem, frozen, strict, text } from '#resources/schema.ts'
 import { withoutNulls } from '#resources/without-nulls.ts'
 import type { Address } from './address.ts'
 import { type AppSettings, appSection, appSettings } from './config-app.ts'
@@ -41,6 +41,8 @@ export interface DaemonConfig {
   readonly log: LogConfig
   /** Connections of one client address at one time. */
   readonly maxConnections: number
+  /** How long calls that are under way may go on when the process is told to stop. */
+  readonly shutdownGraceMs: number
   /** Left out: this process does not run the service. */
   readonly auth?: AuthSettings
   readonly proxy?: ProxySettings
@@ -129,6 +131,7 @@ function configOf(file: ConfigFile, refuse: Refuse): DaemonConfig {
       : {}),
     log: logConfig(teleport, refuse),
     maxConnections: teleport.connection_limits?.max_connections ?? 15_000,
+    shutdownGraceMs: durationMs(teleport.shutdown_grace ?? '20s'),
     ...(authConfig ? { auth: { ...authConfig, ...(publicAddr ? { proxyPublicAddr: publicAddr } : {}) } } : {}),
     ...(proxyConfig ? { proxy: proxyConfig } : {}),
     ...(services.app && app ? { app: appSettings(app, refuse) } : {}),

@@ -3,6 +3,7 @@
  * its own, and those under way are decided again whenever something that counts has changed.
  */
 import { constants, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import http from 'node:http'
 import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
@@ -68,6 +69,8 @@ export interface AppServerOptions {
 export interface AppServer extends AsyncDisposable {
   /** Resolves when the stream has ended. */
   serve(stream: Duplex, meta: { readonly clientAddress: string }, signal: AbortSignal): Promise<void>
+  /** Closes connections as soon as no request is under way on them. Resolves when none is left. */
+  drain(): Promise<void>
 }
 
 /** How often requests under way are decided again, for what no change announces: expiry and staleness. */
@@ -89,6 +92,7 @@ interface Connection {
 
 interface LiveCall {
   readonly connection: Connection
+  readonly response: http.ServerResponse
   readonly stop: AbortController
 }
 
@@ -99,6 +103,9 @@ class TlsAppServer implements AppServer {
   readonly #streams = new Set<Duplex>()
   readonly #calls = new Set<LiveCall>()
   readonly #answering = new Set<Promise<void>>()
+  /** Connections with their number of requests under way. */
+  readonly #busy = new Map<Duplex, number>()
+  #isDraining = false
   readonly #roles = new RoleSets()
   readonly #timer: NodeJS.Timeout
   readonly #subscription: Disposable
@@ -132,7 +139,7 @@ class TlsAppServer implements AppServer {
     signal.addEventListener('abort', abort, { once: true })
     this.#streams.add(stream)
     try {
-      if (signal.aborted) stream.destroy()
+      if (signal.aborted || this.#isDraining) stream.destroy()
       else await this.#handshake(stream, clientAddress)
       await closed.promise
     } finally {
@@ -140,6 +147,13 @@ class TlsAppServer implements AppServer {
       this.#streams.delete(stream)
       stream.destroy()
     }
+  }
+
+  async drain(): Promise<void> {
+    this.#isDraining = true
+    for (const { response } of this.#calls) response.shouldKeepAlive = false
+    for (const [socket, requests] of this.#busy) if (requests === 0) socket.end()
+    await Promise.all([...this.#streams].map((stream) => stream.closed || once(stream, 'close')))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -184,6 +198,8 @@ class TlsAppServer implements AppServer {
     try {
       const identity = this.#identify(socket)
       this.#connections.set(socket, { identity, appName, clientAddress })
+      this.#busy.set(socket, 0)
+      socket.once('close', () => this.#busy.delete(socket))
       this.#http.emit('connection', socket)
     } catch (error) {
       this.#options.log.warn('refused a client certificate', { error, client: clientAddress, app: appName })
@@ -222,7 +238,8 @@ class TlsAppServer implements AppServer {
     const connection = this.#connections.get(request.socket)
     if (connection === undefined) return void request.socket.destroy()
     const { identity, clientAddress } = connection
-    const live: LiveCall = { connection, stop: new AbortController() }
+    const live: LiveCall = { connection, response, stop: new AbortController() }
+    if (this.#isDraining) response.shouldKeepAlive = false
     const call: AppCall = {
       request,
       response,
@@ -232,6 +249,7 @@ class TlsAppServer implements AppServer {
       signal: live.stop.signal,
     }
     this.#calls.add(live)
+    this.#count(request.socket, 1)
     try {
       const { app, admission } = this.#admit(connection)
       if (admission.allowed) await this.#options.handler.serve({ ...call, ...admission })
@@ -242,7 +260,15 @@ class TlsAppServer implements AppServer {
       else response.writeHead(500, { connection: 'close' }).end()
     } finally {
       this.#calls.delete(live)
+      this.#count(request.socket, -1)
     }
+  }
+
+  #count(socket: Duplex, step: 1 | -1): void {
+    const requests = this.#busy.get(socket)
+    if (requests === undefined) return
+    this.#busy.set(socket, requests + step)
+    if (this.#isDraining && requests + step === 0) socket.end()
   }
 
   #admit({ identity, appName }: Connection): { app: App | undefined; admission: Admission } {
