@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import fc from 'fast-check'
+import { AccessError } from '#errors.ts'
 import { parseRole } from '#resources/role.ts'
-import { compileLabelExpression } from './label-expression.ts'
+import { compileLabelExpression, EvaluationFailure } from './label-expression.ts'
 
 const labels = { env: 'dev', team: 'cloud', 'owner mail': 'a@x.io', 'project-1': 'p1', 'project-2': 'p2' }
 const traits = { teams: ['cloud', 'ops'], projects: ['p2'], email: ['a@x.io'] }
@@ -62,4 +64,50 @@ suite('label expressions', () => {
       assert.throws(() => parseRole({ kind: 'role', metadata: { name: 'r' }, spec }), problem)
     })
   }
+})
+
+test('whatever an expression says, it has an answer or a named error', () => {
+  const term = fc.constantFrom(
+    'labels["env"]',
+    'labels["x"]',
+    'user.spec.traits["teams"]',
+    '"^a"',
+    '"dev"',
+    'true',
+    'labels_matching("*")',
+  )
+  const { expression } = fc.letrec<{ expression: string }>((tie) => ({
+    expression: fc.oneof(
+      { maxDepth: 4, depthSize: 'small' },
+      term,
+      tie('expression').map((inner) => `!(${inner})`),
+      fc
+        .tuple(tie('expression'), fc.constantFrom('&&', '||', '==', '!='), tie('expression'))
+        .map(([a, op, b]) => `(${a}) ${op} (${b})`),
+      fc
+        .tuple(
+          fc.constantFrom('contains', 'contains_any', 'contains_all', 'regexp.match'),
+          tie('expression'),
+          tie('expression'),
+        )
+        .map(([name, a, b]) => `${name}(${a}, ${b})`),
+      tie('expression').map((inner) => `regexp.replace(${inner}, "d", "$1x")`),
+      fc
+        .tuple(fc.constantFrom('email.local', 'strings.upper'), tie('expression'))
+        .map(([name, inner]) => `${name}(${inner})`),
+    ),
+  }))
+  let answers = 0
+  fc.assert(
+    fc.property(expression, (text) => {
+      try {
+        assert.equal(typeof compileLabelExpression(text)({ labels, traits }), 'boolean')
+        answers++
+      } catch (error) {
+        assert.ok(error instanceof AccessError || error instanceof EvaluationFailure, String(error))
+      }
+    }),
+    { numRuns: 2000 },
+  )
+  assert.ok(answers > 0)
 })
