@@ -16,7 +16,7 @@ export function resourcesPage(): string {
       ['kind', 'also called', 'versions'],
       kinds.map(({ kind, plural, aliases, schema }) => [
         `[\`${kind}\`](#${kind})`,
-        [plural, ...aliases]
+        [...new Set([plural, ...aliases])]
           .filter((name) => name !== kind)
           .map((name) => `\`${name}\``)
           .join(', '),

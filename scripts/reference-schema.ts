@@ -65,13 +65,18 @@ function toJsonSchema(schema: z.ZodType): JsonSchema {
 }
 
 function fieldsOf({ properties = {}, required = [] }: JsonSchema, prefix: string): readonly Field[] {
+  const seen = new Map<string, string>()
   return Object.entries(properties).flatMap(([name, field]) => {
     const path = prefix + name
-    const means = field.description ?? ''
+    const description = field.description ?? ''
     const [inside, insidePrefix] = insideOf(field, path)
-    const isInert = field.reads === 'any value' && means === ''
+    const isInert = field.reads === 'any value' && description === ''
+    const fields = JSON.stringify(inside?.properties)
+    const twin = inside === undefined ? undefined : seen.get(fields)
+    if (inside !== undefined && twin === undefined) seen.set(fields, path)
+    const means = twin === undefined ? description : `${description} Its fields are those of \`${twin}\`.`.trim()
     const own = { path, type: typeText(field), default: defaultText(field, required.includes(name)), means, isInert }
-    return [own, ...(inside === undefined ? [] : fieldsOf(inside, insidePrefix))]
+    return [own, ...(inside === undefined || twin !== undefined ? [] : fieldsOf(inside, insidePrefix))]
   })
 }
 
@@ -117,7 +122,13 @@ function plural(type: string): string {
 
 function defaultText({ default: value }: JsonSchema, isRequired: boolean): string {
   if (value === undefined) return isRequired ? 'needed' : ''
-  const isEmpty = value === '' || (typeof value === 'object' && value !== null && Object.keys(value).length === 0)
-  if (isEmpty) return ''
-  return typeof value === 'boolean' ? `\`${value ? 'yes' : 'no'}\`` : `\`${String(value)}\``
+  if (isEmpty(value)) return ''
+  return typeof value === 'boolean'
+    ? `\`${value ? 'yes' : 'no'}\``
+    : `\`${typeof value === 'object' ? JSON.stringify(value) : String(value)}\``
+}
+
+/** Nothing in it says anything: `{ tls: [] }`. */
+function isEmpty(value: unknown): boolean {
+  return value === '' || (typeof value === 'object' && value !== null && Object.values(value).every(isEmpty))
 }

@@ -63,7 +63,7 @@ export const teleportSection = strict({
     .describe(
       'Pins of the host authority, as `tctl status` prints them, or the path of a file: who is joined must be that cluster.',
     ),
-  advertise_ip: text.exactOptional().describe('Address that others are told.'),
+  advertise_ip: text.exactOptional().describe('Address that others are told. Checked, and not acted on yet.'),
   diag_addr: text
     .exactOptional()
     .describe('Where health and metrics are served: `127.0.0.1:3000`. Off where it is left out.'),

@@ -68,7 +68,7 @@ const spec = strict({
   integration: text
     .exactOptional()
     .describe('Name of the integration that has the credentials. Checked, and not acted on yet.'),
-  required_apps: texts.exactOptional().describe('Apps that must be opened together with this one.'),
+  required_apps: texts.exactOptional().describe('Apps that must be opened together with this one: clients are told.'),
   required_app_names: texts.exactOptional().describe('Older spelling of `required_apps`.'),
   tcp_ports: z
     .array(
@@ -82,7 +82,7 @@ const spec = strict({
   cors: untouched.exactOptional(),
   use_any_proxy_public_addr: flag
     .exactOptional()
-    .describe('Reach the app under the address of whichever proxy it is asked through.'),
+    .describe('Reach the app under the address of whichever proxy it is asked through: clients are told.'),
   identity_center: untouched.exactOptional(),
   user_groups: untouched.exactOptional(),
   UserGroups: untouched.exactOptional(),

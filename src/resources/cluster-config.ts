@@ -41,7 +41,7 @@ const authPreference = strict({
     .describe('Whether opening an app needs a second factor, for everyone.'),
   disconnect_expired_cert: flag
     .exactOptional()
-    .describe('End connections when the certificate expires that opened them.'),
+    .describe('Checked, and not acted on: what an agent serves always ends with its certificate.'),
   allow_local_auth: flag.default(true).describe('Whether users with a password may log in.'),
   allow_passwordless: flag
     .exactOptional()
@@ -57,7 +57,7 @@ const authPreference = strict({
     .describe(
       'Whether locks still bind when they cannot be read: `strict` refuses everything, `best_effort` goes on with the last known ones.',
     ),
-  message_of_the_day: text.exactOptional().describe('Shown before people log in.'),
+  message_of_the_day: text.exactOptional().describe('For people who log in: clients are told.'),
   device_trust: untouched.exactOptional(),
   default_session_ttl: duration()
     .default('12h0m0s')

@@ -86,10 +86,12 @@ const conditions = {
     .describe('The same as an expression. Checked, and not acted on yet.'),
   kubernetes_groups: texts
     .exactOptional()
-    .describe('Groups that its holders act as in Kubernetes. Entries may be templates.'),
+    .describe('Groups that its holders act as in Kubernetes. Entries may be templates. Checked, and not acted on yet.'),
   kubernetes_users: texts
     .exactOptional()
-    .describe('Users that its holders may act as in Kubernetes. Entries may be templates.'),
+    .describe(
+      'Users that its holders may act as in Kubernetes. Entries may be templates. Checked, and not acted on yet.',
+    ),
   kubernetes_resources: z
     .array(kubernetesResource)
     .exactOptional()

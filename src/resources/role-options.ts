@@ -12,7 +12,7 @@ const options = {
     .describe('How long a connection may be idle. Checked, and not acted on yet.'),
   disconnect_expired_cert: flag
     .exactOptional()
-    .describe('End connections when the certificate expires that opened them.'),
+    .describe('Checked, and not acted on: what an agent serves always ends with its certificate.'),
   require_session_mfa: sessionMfa.exactOptional().describe('Whether opening an app needs a second factor.'),
   mfa_verification_interval: duration()
     .exactOptional()
