@@ -21,7 +21,7 @@ process.exitCode = await runTeleport(
     terminal: { stdin, stdout, stderr },
     env,
     clock: systemClock,
-    executable: (argv[1] ?? 'teleport').replace(/\.ts$/, ''),
+    executable: (argv[1] ?? 'teleport').replace(/\.(ts|mjs)$/, ''),
     pid,
     signal: stopping.signal,
     onHangup(listener) {

@@ -1,5 +1,5 @@
 /** Bundles the programs of `bin`, so that they start fast and run where there is no `node_modules`. */
-import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import { build, type Metafile, type Plugin } from 'esbuild'
 
@@ -12,17 +12,29 @@ export interface Bundled {
 const root = new URL('..', import.meta.url).pathname
 
 /**
- * Writes `NAME.mjs` for every `bin/NAME.ts` into `outdir`, which is emptied first, and beside it the launcher `NAME`,
- * which finds a Node.js that is new enough. The folder may be moved as a whole and linked to.
+ * Writes `NAME.mjs` for every `bin/NAME.ts` into `outdir`, and beside it the launcher `NAME`, which finds a Node.js
+ * that is new enough. The folder may be moved as a whole and linked to. What was there before goes when all is built.
  *
  * Code is split, so that a command loads its own part alone: one file for each program takes longer to start.
  */
 export async function bundlePrograms(outdir: string): Promise<readonly Bundled[]> {
+  const fresh = `${outdir}.new`
+  rmSync(fresh, { recursive: true, force: true })
+  try {
+    const bundled = await bundleInto(fresh)
+    rmSync(outdir, { recursive: true, force: true })
+    renameSync(fresh, outdir)
+    return bundled
+  } finally {
+    rmSync(fresh, { recursive: true, force: true })
+  }
+}
+
+async function bundleInto(outdir: string): Promise<readonly Bundled[]> {
   const programs = globSync('bin/*.ts', { cwd: root })
     .map((file) => basename(file, '.ts'))
     .sort()
   const { workers, plugin } = workerFiles()
-  rmSync(outdir, { recursive: true, force: true })
   mkdirSync(outdir, { recursive: true })
   const { metafile } = await build({
     absWorkingDir: root,

@@ -82,6 +82,11 @@ suite('the bundles of the programs', () => {
     assert.equal(await daemon.stop(), 0)
   })
 
+  test('the unit file for systemd starts the launcher', async () => {
+    const { stdout } = await cleanHome().run(`'${dist}/teleport' install systemd`)
+    assert.match(stdout, /^ExecStart=.*\/dist\/teleport start /m)
+  })
+
   test('compiled code is kept where only its owner can write', async () => {
     const shell = cleanHome()
     await shell.run(`'${dist}/tsh' version`)
