@@ -13,10 +13,25 @@ export interface Fault {
   readonly reset?: true
   /** Breaks the connection after so many bytes of the answer's body. */
   readonly cutAfterBytes?: number
+  /** Pace of an object's bytes on their way to the client. */
+  readonly bytesPerSecond?: number
   /** Answers with an error document of this status. */
   readonly status?: number
   /** Code of that document; `InternalFailure` when absent. */
   readonly code?: string
+}
+
+/** Lets bytes through at a pace. */
+export function paced(bytesPerSecond: number): (source: AsyncIterable<Buffer>) => AsyncGenerator<Buffer> {
+  const piece = Math.max(1, Math.round(bytesPerSecond / 50))
+  return async function* (source) {
+    for await (const chunk of source) {
+      for (let at = 0; at < chunk.length; at += piece) {
+        yield chunk.subarray(at, at + piece)
+        await delay(20)
+      }
+    }
+  }
 }
 
 /** The faults that are waiting. */

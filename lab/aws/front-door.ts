@@ -10,7 +10,7 @@ import type { Answer, AwsService, Call, Caller } from './call.ts'
 import type { AccessKeys } from './credentials.ts'
 import { type Endpoint, findEndpoint } from './endpoint.ts'
 import { errorDocument, hostId } from './error-document.ts'
-import type { Faults } from './faults.ts'
+import { type Fault, type Faults, paced } from './faults.ts'
 import { payloadModeOf } from './payload-mode.ts'
 import { parseForm } from './percent.ts'
 import { contentHashMismatch } from './s3-payload.ts'
@@ -75,8 +75,8 @@ interface Progress {
   operation: string
   accessKeyId: string | undefined
   principal: string | undefined
-  /** Ordered by a fault. */
-  cutAfterBytes: number | undefined
+  /** Struck this request. */
+  fault: Fault | undefined
 }
 
 async function serve(settings: FrontDoorSettings, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -96,7 +96,7 @@ async function serve(settings: FrontDoorSettings, incoming: IncomingMessage, res
     operation: '',
     accessKeyId: undefined,
     principal: undefined,
-    cutAfterBytes: undefined,
+    fault: undefined,
   }
   let answer: Answer
   let code: string | undefined
@@ -126,8 +126,8 @@ async function serve(settings: FrontDoorSettings, incoming: IncomingMessage, res
     error: code,
     headers: request.headers.filter(([name]) => !/^(?:authorization|x-amz-security-token)$/i.test(name)),
   })
-  const { cutAfterBytes } = progress
-  await send({ answer, requestId, service, incoming, response, cutAfterBytes })
+  const { fault } = progress
+  await send({ answer, requestId, service, incoming, response, fault })
 }
 
 /** Keeps the newest, so that a lab under load does not grow without end. */
@@ -155,8 +155,8 @@ async function answerTo(serving: Serving): Promise<Answer> {
   const body = service.streams ? Buffer.alloc(0) : await readWhole(openBody())
   const operation = service.operationOf(request, endpoint, body)
   progress.operation = operation ?? ''
-  const fault = await settings.faults.strike({ service: endpoint.service, operation: progress.operation }, response)
-  progress.cutAfterBytes = fault?.cutAfterBytes
+  const struck = { service: endpoint.service, operation: progress.operation }
+  progress.fault = await settings.faults.strike(struck, response)
   const call = {
     endpoint,
     operation: progress.operation,
@@ -264,11 +264,11 @@ interface Sending {
   readonly service: AwsService
   readonly incoming: IncomingMessage
   readonly response: ServerResponse
-  readonly cutAfterBytes: number | undefined
+  readonly fault: Fault | undefined
 }
 
 async function send(sending: Sending): Promise<void> {
-  const { answer, requestId, service, incoming, response, cutAfterBytes } = sending
+  const { answer, requestId, service, incoming, response, fault } = sending
   const ids: Record<string, string> =
     service.protocol === 'rest-xml'
       ? { 'x-amz-request-id': requestId, 'x-amz-id-2': hostId }
@@ -279,13 +279,14 @@ async function send(sending: Sending): Promise<void> {
     incoming.headers['content-length'] === undefined || Number(incoming.headers['content-length']) > drainedBytes
   if (!incoming.complete && isLong && hasBody(incoming)) headers.connection = 'close'
   const { body } = answer
-  if (cutAfterBytes !== undefined) return cutOff(response, sending, { ...headers, ...lengthOf(body) })
+  if (fault?.cutAfterBytes !== undefined) return cutOff(response, sending, { ...headers, ...lengthOf(body) })
   if (body instanceof Readable) {
     response.writeHead(answer.status, headers)
     if (incoming.method === 'HEAD') {
       body.destroy()
       response.end()
-    } else await pipeline(body, response)
+    } else if (fault?.bytesPerSecond !== undefined) await pipeline(body, paced(fault.bytesPerSecond), response)
+    else await pipeline(body, response)
     return
   }
   const noBody = incoming.method === 'HEAD' || answer.status === 204 || answer.status === 304
@@ -304,11 +305,11 @@ function lengthOf(body: Answer['body']): Record<string, string> {
 
 async function cutOff(
   response: ServerResponse,
-  { answer, cutAfterBytes = 0 }: Sending,
+  { answer, fault }: Sending,
   headers: Record<string, string>,
 ): Promise<void> {
   response.writeHead(answer.status, headers)
-  let left = cutAfterBytes
+  let left = fault?.cutAfterBytes ?? 0
   const body = answer.body instanceof Readable ? answer.body : Readable.from([Buffer.from(answer.body ?? '')])
   for await (const chunk of body) {
     const part: Buffer = chunk.subarray(0, left)
