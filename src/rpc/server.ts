@@ -118,7 +118,7 @@ function createRequestListener(
   addRoutes(router)
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]))
 
-  return (request, response) => {
+  const serve = async (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse): Promise<void> => {
     const handler = handlers.get(request.url.split('?', 1)[0] ?? '')
     const session = request.stream.session
     if (!handler || !session) {
@@ -126,13 +126,15 @@ function createRequestListener(
       return
     }
     const values = createContextValues().set(callerKey, identify(session))
-    handler(universalRequestFromNodeRequest(request, response, undefined, values))
-      .then((answer) => universalResponseToNodeResponse(answer, response))
-      .catch((error: unknown) => {
-        // The client went away while the answer was written, or it broke the framing.
-        log.debug('an answer was not delivered', { method: handler.method.name, error })
-        request.stream.close(http2.constants.NGHTTP2_CANCEL)
-      })
+    const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, values))
+    await universalResponseToNodeResponse(answer, response)
+  }
+  return (request, response) => {
+    serve(request, response).catch((error: unknown) => {
+      // The client went away while the answer was written, broke the framing, or named no authority that is one.
+      log.debug('an answer was not delivered', { path: request.url.slice(0, 200), error })
+      request.stream.close(http2.constants.NGHTTP2_CANCEL)
+    })
   }
 }
 
