@@ -235,13 +235,12 @@ function viewOf({
   readonly hostId: string
   readonly maxLockAgeMs: number | undefined
 }): ClusterView {
-  const unreadable = cache.unreadable('role')
   return {
     cluster: clusterName,
     hostId,
     locks: cache.list<Lock>('lock'),
     role: (name) => cache.get<Role>('role', name),
-    isUnreadable: (name) => unreadable.includes(name),
+    isUnreadable: (name) => cache.isUnreadable('role', name),
     preference: cache.get<AuthPreference>('cluster_auth_preference', 'cluster-auth-preference'),
     asOf: cache.asOf(),
     app: (name) => apps.find(name),

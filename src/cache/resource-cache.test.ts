@@ -191,7 +191,7 @@ suite('a live copy', () => {
     ;(await streams.next()).send(put('', strange), snapshotEnd('7'))
     await cache.ready
     assert.deepEqual(names(cache), [])
-    assert.deepEqual(cache.unreadable('lock'), ['alice'])
+    assert.deepEqual([cache.isUnreadable('lock', 'alice'), cache.isUnreadable('lock', 'bob')], [true, false])
   })
 
   test('begins anew after an event that it does not know', async () => {

@@ -14,8 +14,8 @@ export interface ResourceCache extends AsyncDisposable {
   /** `R` is the type that the kind's parser gives. */
   get<R extends Resource = Resource>(kind: R['kind'], name: string): R | undefined
   list<R extends Resource = Resource>(kind: R['kind']): readonly R[]
-  /** Names of resources that are there but that this version cannot read: nothing may be allowed by their absence. */
-  unreadable(kind: string): readonly string[]
+  /** Whether a resource is there that this version cannot read: nothing may be allowed by its absence. */
+  isUnreadable(kind: string, name: string): boolean
   /** Calls `listener` after each change has been made, until disposed. */
   onChange(listener: (change: CacheChange) => void): Disposable
   /** Everything that Auth knew at this instant of our clock is in the copy. The epoch while nothing is known. */
@@ -104,9 +104,9 @@ class LiveCache implements ResourceCache {
     return entries.flatMap(({ resource }) => (resource === undefined ? [] : [resource as R])) // as in `get`
   }
 
-  unreadable(kind: string): readonly string[] {
-    const entries = [...(this.#kinds.get(kind) ?? [])]
-    return entries.flatMap(([name, { resource }]) => (resource === undefined ? [name] : []))
+  isUnreadable(kind: string, name: string): boolean {
+    const entry = this.#kinds.get(kind)?.get(name)
+    return entry !== undefined && entry.resource === undefined
   }
 
   onChange(listener: (change: CacheChange) => void): Disposable {

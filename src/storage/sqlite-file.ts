@@ -6,6 +6,7 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { OpenFailure } from './sqlite-failure.ts'
 
 export interface SqliteFile {
+  /** `:memory:` is no file: what it holds is gone with its owner. */
   readonly path: string
   /** A file of a newer format is refused. Kept in the file as `user_version`. */
   readonly formatVersion: number
@@ -20,10 +21,11 @@ export interface SqliteFile {
 export function openSqliteFile(file: SqliteFile): { readonly db: DatabaseSync } | { readonly failure: OpenFailure } {
   let db: DatabaseSync | undefined
   try {
-    create(file.path)
+    const isFile = file.path !== MEMORY
+    if (isFile) create(file.path)
     db = new DatabaseSync(file.path)
     prepare(db, file)
-    writeFileSync(ownerFile(file.path), `${process.pid}\n`, { mode: 0o600 })
+    if (isFile) writeFileSync(ownerFile(file.path), `${process.pid}\n`, { mode: 0o600 })
     return { db }
   } catch (error) {
     db?.close()
@@ -43,6 +45,7 @@ export function takeBatch<Request>(port: MessagePort, first: Request): Request[]
 }
 
 const MAX_BATCH = 1000
+const MEMORY = ':memory:'
 
 /**
  * SQLite gives its journals the mode of the file. A file that exists is not opened here: closing any descriptor of it

@@ -196,7 +196,7 @@ export async function startBed({ spoolBytes = 10_000_000 }: { spoolBytes?: numbe
         hostId: HOST_ID,
         locks: cache.list('lock'),
         role: (name) => cache.get('role', name),
-        isUnreadable: (name) => cache.unreadable('role').includes(name),
+        isUnreadable: (name) => cache.isUnreadable('role', name),
         preference: cache.get('cluster_auth_preference', 'cluster-auth-preference'),
         asOf: cache.asOf(),
         app: (name) => (name === 'awsconsole' ? awsApp : undefined),
