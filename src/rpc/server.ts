@@ -55,6 +55,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<Listene
     requestCert: true,
     rejectUnauthorized: false, // optional, and `identifyPeer` decides
     handshakeTimeout: HANDSHAKE_MS,
+    unknownProtocolTimeout: 1000, // who does not speak HTTP/2 is answered so, and has to go
     settings: { maxConcurrentStreams: MAX_STREAMS_PER_CONNECTION, enablePush: false },
   })
   server.maxConnections = MAX_CONNECTIONS
