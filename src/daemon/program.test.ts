@@ -55,6 +55,10 @@ function running(args: readonly string[]) {
     lines.push(...parts.map((line) => JSON.parse(line) as Record<string, unknown>))
     wake()
   })
+  let complaint = ''
+  child.stderr.on('data', (data) => {
+    complaint += data
+  })
   const closed = once(child, 'close').finally(() => wake())
   return {
     child,
@@ -64,7 +68,7 @@ function running(args: readonly string[]) {
       for (;;) {
         const found = lines.find((line) => message.test(String(line.message)))
         if (found) return found
-        if (child.exitCode !== null) throw new Error(`the process ended before ${message}`)
+        if (child.exitCode !== null) throw new Error(`the process ended before ${message}\n${complaint}`)
         await new Promise<void>((resolve) => {
           wake = resolve
         })
