@@ -148,6 +148,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       onChange: (connected) => connected.length > 0 && tunneled.resolve(),
     }),
   )
+  stack.defer(() => server[Symbol.asyncDispose]()) // before the tunnels, so that callers are told why they are cut
   await reachable(Promise.all([cache.ready, heartbeat.first, tunneled.promise]), options)
   const running = stack.move()
   return {

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { forwarding } from '#aws/forwarding.ts'
 import { planAssumeRole, readAssumeRoleAnswer, replaceCredentials } from './aws-assume-role.ts'
 import { type AwsRequest, parseAwsRequest } from './aws-request.ts'
-import { answer, type Bed, lab, startBed, WRITER } from './bed.test.ts'
+import { answer, type Bed, lab, startBed, WRITER } from './bed.conformance.ts'
 
 const SECOND = 'arn:aws:iam::123456789012:role/Second'
 const now = new Date('2030-01-01T00:00:00Z')

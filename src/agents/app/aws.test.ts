@@ -6,7 +6,7 @@ import { forwarding } from '#aws/forwarding.ts'
 import { AccessError } from '#errors.ts'
 import { redactQuery } from './aws-event.ts'
 import { parseAwsRequest } from './aws-request.ts'
-import { answer, lab, startBed, WRITER } from './bed.test.ts'
+import { answer, lab, startBed, WRITER } from './bed.conformance.ts'
 
 suite('an upload to S3', () => {
   const content = Buffer.alloc(200_000, 'abc')

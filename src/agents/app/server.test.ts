@@ -4,7 +4,19 @@ import { suite, test } from 'node:test'
 import type tls from 'node:tls'
 import type { AuditEvent } from '#audit/event.ts'
 import { forwarding } from '#aws/forwarding.ts'
-import { answer, type Bed, CLUSTER, HOST_ID, lab, lockOn, READER, role, send, startBed, WRITER } from './bed.test.ts'
+import {
+  answer,
+  type Bed,
+  CLUSTER,
+  HOST_ID,
+  lab,
+  lockOn,
+  READER,
+  role,
+  send,
+  startBed,
+  WRITER,
+} from './bed.conformance.ts'
 
 suite('a call to AWS through the agent', () => {
   test('is made as the role of the certificate, in a session that bears the name of the user', async () => {

@@ -65,10 +65,17 @@ export interface AppServerOptions {
   readonly log: Log
 }
 
+/** What the tunnel says of a stream. */
+interface ConnectionMeta {
+  readonly clientAddress: string
+  /** Aborts when the proxy is about to go: the connection ends with the request that is under way. */
+  readonly leaving?: AbortSignal
+}
+
 /** Takes streams from tunnels. Disposing cuts what is under way. */
 export interface AppServer extends AsyncDisposable {
   /** Resolves when the stream has ended. */
-  serve(stream: Duplex, meta: { readonly clientAddress: string }, signal: AbortSignal): Promise<void>
+  serve(stream: Duplex, meta: ConnectionMeta, signal: AbortSignal): Promise<void>
   /** Closes connections as soon as no request is under way on them. Resolves when none is left. */
   drain(): Promise<void>
 }
@@ -88,11 +95,13 @@ interface Connection {
   readonly identity: UserIdentity
   readonly appName: string
   readonly clientAddress: string
+  /** Answers under way. */
+  readonly answers: Set<http.ServerResponse>
+  isLeaving: boolean
 }
 
 interface LiveCall {
   readonly connection: Connection
-  readonly response: http.ServerResponse
   readonly stop: AbortController
 }
 
@@ -103,9 +112,7 @@ class TlsAppServer implements AppServer {
   readonly #streams = new Set<Duplex>()
   readonly #calls = new Set<LiveCall>()
   readonly #answering = new Set<Promise<void>>()
-  /** Connections with their number of requests under way. */
-  readonly #busy = new Map<Duplex, number>()
-  #isDraining = false
+  readonly #draining = new AbortController()
   readonly #roles = new RoleSets()
   readonly #timer: NodeJS.Timeout
   readonly #subscription: Disposable
@@ -131,7 +138,7 @@ class TlsAppServer implements AppServer {
     })
   }
 
-  async serve(stream: Duplex, { clientAddress }: { clientAddress: string }, signal: AbortSignal): Promise<void> {
+  async serve(stream: Duplex, meta: ConnectionMeta, signal: AbortSignal): Promise<void> {
     const closed = Promise.withResolvers<void>()
     const abort = (): void => void stream.destroy()
     stream.on('error', () => {}) // seen by the TLS over it
@@ -139,8 +146,8 @@ class TlsAppServer implements AppServer {
     signal.addEventListener('abort', abort, { once: true })
     this.#streams.add(stream)
     try {
-      if (signal.aborted || this.#isDraining) stream.destroy()
-      else await this.#handshake(stream, clientAddress)
+      if (signal.aborted || this.#draining.signal.aborted) stream.destroy()
+      else await this.#handshake(stream, meta)
       await closed.promise
     } finally {
       signal.removeEventListener('abort', abort)
@@ -150,9 +157,7 @@ class TlsAppServer implements AppServer {
   }
 
   async drain(): Promise<void> {
-    this.#isDraining = true
-    for (const { response } of this.#calls) response.shouldKeepAlive = false
-    for (const [socket, requests] of this.#busy) if (requests === 0) socket.end()
+    this.#draining.abort()
     await Promise.all([...this.#streams].map((stream) => stream.closed || once(stream, 'close')))
   }
 
@@ -167,7 +172,7 @@ class TlsAppServer implements AppServer {
     for (const stream of this.#streams) stream.destroy()
   }
 
-  async #handshake(stream: Duplex, clientAddress: string): Promise<void> {
+  async #handshake(stream: Duplex, { clientAddress, leaving }: ConnectionMeta): Promise<void> {
     let appName: string | undefined
     const socket = new tls.TLSSocket(stream, {
       isServer: true,
@@ -197,9 +202,10 @@ class TlsAppServer implements AppServer {
     }
     try {
       const identity = this.#identify(socket)
-      this.#connections.set(socket, { identity, appName, clientAddress })
-      this.#busy.set(socket, 0)
-      socket.once('close', () => this.#busy.delete(socket))
+      const connection: Connection = { identity, appName, clientAddress, answers: new Set(), isLeaving: false }
+      this.#connections.set(socket, connection)
+      const { signal: draining } = this.#draining
+      endWhen(leaving === undefined ? draining : AbortSignal.any([draining, leaving]), socket, connection)
       this.#http.emit('connection', socket)
     } catch (error) {
       this.#options.log.warn('refused a client certificate', { error, client: clientAddress, app: appName })
@@ -238,8 +244,8 @@ class TlsAppServer implements AppServer {
     const connection = this.#connections.get(request.socket)
     if (connection === undefined) return void request.socket.destroy()
     const { identity, clientAddress } = connection
-    const live: LiveCall = { connection, response, stop: new AbortController() }
-    if (this.#isDraining) response.shouldKeepAlive = false
+    const live: LiveCall = { connection, stop: new AbortController() }
+    if (connection.isLeaving) response.shouldKeepAlive = false
     const call: AppCall = {
       request,
       response,
@@ -249,7 +255,7 @@ class TlsAppServer implements AppServer {
       signal: live.stop.signal,
     }
     this.#calls.add(live)
-    this.#count(request.socket, 1)
+    connection.answers.add(response)
     try {
       const { app, admission } = this.#admit(connection)
       if (admission.allowed) await this.#options.handler.serve({ ...call, ...admission })
@@ -260,15 +266,9 @@ class TlsAppServer implements AppServer {
       else response.writeHead(500, { connection: 'close' }).end()
     } finally {
       this.#calls.delete(live)
-      this.#count(request.socket, -1)
+      connection.answers.delete(response)
+      if (connection.isLeaving && connection.answers.size === 0) request.socket.end()
     }
-  }
-
-  #count(socket: Duplex, step: 1 | -1): void {
-    const requests = this.#busy.get(socket)
-    if (requests === undefined) return
-    this.#busy.set(socket, requests + step)
-    if (this.#isDraining && requests + step === 0) socket.end()
   }
 
   #admit({ identity, appName }: Connection): { app: App | undefined; admission: Admission } {
@@ -288,6 +288,18 @@ class TlsAppServer implements AppServer {
       if (!admission.allowed) stop.abort(new RefusedWhileServing(admission))
     }
   }
+}
+
+/** Ends an idle connection at once, and a busy one with its last answer, which says so to the client. */
+function endWhen(leaving: AbortSignal, socket: tls.TLSSocket, connection: Connection): void {
+  const leave = (): void => {
+    connection.isLeaving = true
+    for (const response of connection.answers) response.shouldKeepAlive = false
+    if (connection.answers.size === 0) socket.end()
+  }
+  if (leaving.aborted) return leave()
+  leaving.addEventListener('abort', leave, { once: true })
+  socket.once('close', () => leaving.removeEventListener('abort', leave))
 }
 
 const tlsSettings: tls.SecureContextOptions = {
