@@ -3,7 +3,7 @@ import { addExamples, collectList, parsePairs } from '#cli/command.ts'
 import type { DaemonDeps } from '#daemon/deps.ts'
 import type { StartFlags } from '#daemon/flags.ts'
 import { product } from '#product.ts'
-import { runDaemon } from './run.ts'
+import type { RunOptions } from './run.ts'
 
 interface StartOptions {
   readonly config?: string
@@ -57,7 +57,7 @@ export function startCommand(deps: DaemonDeps): Command {
     .addOption(new Option('--permit-user-env', 'accepted for scripts: SSH alone has it').hideHelp())
     .action(async (options: StartOptions) => {
       const { appName: name, appUri: uri, appPublicAddr: publicAddr, appCloud: cloud } = options
-      await runDaemon(
+      await run(
         deps,
         runOptions(options, {
           ...(options.roles ? { roles: options.roles } : {}),
@@ -90,11 +90,14 @@ export function appStartCommand(deps: DaemonDeps): Command {
     .option('--nodename <name>', 'name of this machine (default: its host name)')
     .action(async (options: AppStartOptions) => {
       const { name, uri, publicAddr, cloud, labels } = options
-      await runDaemon(
-        deps,
-        runOptions(options, { roles: ['app'], app: defined({ name, uri, publicAddr, cloud, labels }) }),
-      )
+      await run(deps, runOptions(options, { roles: ['app'], app: defined({ name, uri, publicAddr, cloud, labels }) }))
     })
+}
+
+/** Help and wrong flags need none of what a daemon is made of. */
+async function run(deps: DaemonDeps, options: RunOptions): Promise<void> {
+  const { runDaemon } = await import('./run.ts')
+  await runDaemon(deps, options)
 }
 
 function withRunOptions(command: Command): Command {
@@ -111,7 +114,7 @@ function withRunOptions(command: Command): Command {
     .addOption(new Option('--no-debug-service', 'accepted for scripts: there is none').hideHelp())
 }
 
-function runOptions(options: StartOptions, more: StartFlags): Parameters<typeof runDaemon>[1] {
+function runOptions(options: StartOptions, more: StartFlags): RunOptions {
   const { debug, authServer, token, caPin, nodename, diagAddr, pidFile, advertiseIp, listenIp } = options
   const { config, configString, applyOnStartup, bootstrap, insecure = false } = options
   const flags = defined({ debug, authServer, token, caPin, nodename, diagAddr, pidFile, advertiseIp, listenIp })
