@@ -24,6 +24,7 @@ suite('the environment of a child', () => {
       REQUESTS_CA_BUNDLE: facts.caFile,
       SSL_CERT_FILE: facts.caFile,
       NODE_EXTRA_CA_CERTS: facts.caFile,
+      CURL_CA_BUNDLE: facts.caFile,
     })
     assert.deepEqual(warnings, [])
   })

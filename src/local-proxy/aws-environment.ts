@@ -87,8 +87,8 @@ export function credentialsFile(
     .join('\n')
 }
 
-/** Beside `AWS_CA_BUNDLE`: Python's requests, OpenSSL and Go, Node. */
-const CA_VARIABLES = ['REQUESTS_CA_BUNDLE', 'SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS'] as const
+/** Beside `AWS_CA_BUNDLE`: Python's requests, OpenSSL and Go, Node, and curl, which prefers its own to OpenSSL's. */
+const CA_VARIABLES = ['REQUESTS_CA_BUNDLE', 'SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS', 'CURL_CA_BUNDLE'] as const
 const REPLACED: ReadonlySet<string> = new Set([
   'AWS_ACCESS_KEY_ID',
   'AWS_SECRET_ACCESS_KEY',
