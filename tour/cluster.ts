@@ -49,6 +49,8 @@ export interface AgentOptions {
   readonly name: string
   /** Lines below `app_service`, indented by two. */
   readonly appLines: readonly string[]
+  /** Lines below `teleport`, indented by two. */
+  readonly teleportLines?: readonly string[]
   /** What the agent's host sets: the way out, and where its AWS credentials come from. */
   readonly env: Readonly<Record<string, string>>
 }
@@ -135,7 +137,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     admin,
     processes,
     async addUser(name, roles, env = {}) {
-      const shell = openShell({ home: join(dir, `home-${name}`), env: { ...shellEnv, ...env } })
+      const shell = openShell({ home: join(dir, `home-${encodeURIComponent(name)}`), env: { ...shellEnv, ...env } })
       const person = await signUp({
         admin,
         shell,
@@ -146,7 +148,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       })
       return person
     },
-    async startAgent({ name, appLines, env }) {
+    async startAgent({ name, appLines, teleportLines = [], env }) {
       const token = (await admin.run('tctl tokens add --type=app --ttl=1h --format=text')).stdout.trim()
       const tokenFile = join(dir, `${name}.token`)
       writeFileSync(tokenFile, token, { mode: 0o600 })
@@ -161,6 +163,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
             '    method: token',
             `  proxy_server: ${proxyAddr}`,
             `  ca_pin: ${caPin}`,
+            ...teleportLines.map((line) => `  ${line}`),
           ],
           sections: [
             'auth_service:',
@@ -260,7 +263,7 @@ interface SignUp {
 }
 
 async function signUp({ admin, shell, name, roles, proxyAddr, pin }: SignUp): Promise<Person> {
-  const invite = await admin.run(`tctl users add ${name} --roles=${roles.join(',')}`)
+  const invite = await admin.run(`tctl users add ${quoted(name)} --roles=${roles.join(',')}`)
   const url = /https:\/\/\S+/.exec(invite.stdout)?.[0] ?? ''
   const pinFlag = pin === '' ? '' : ` --ca-pin=${pin}`
   const password = `correct horse ${name} staple`
@@ -276,11 +279,16 @@ async function signUp({ admin, shell, name, roles, proxyAddr, pin }: SignUp): Pr
     authenticator,
     shell,
     async login(flags = '') {
-      await shell.run(`tsh login --proxy=${proxyAddr} --user=${name}${pinFlag} ${flags}`, {
+      await shell.run(`tsh login --proxy=${proxyAddr} --user=${quoted(name)}${pinFlag} ${flags}`, {
         input: `${password}\n${authenticator.nextCode()}\n`,
       })
     },
   }
+}
+
+/** As one word of a POSIX shell. */
+function quoted(text: string): string {
+  return /^[\w.@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 export async function freePort(): Promise<number> {
