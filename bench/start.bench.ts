@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { bundlePrograms } from '#scripts/bundle.ts'
 import { storeSampleLogin, temporaryDirectory } from '#test/sample-login.ts'
 import { checkout } from '#test/shell.ts'
@@ -37,7 +38,12 @@ export const bench: Bench = {
         for (let run = 0; run < WARM_UPS; run++) await start()
         const { value, peer } = await inTurns(pairs, start, bare)
         const over = Number((value - peer).toFixed(1))
+        const cpu = await cpuOf(launcher, [command], env)
+        const cpuOver = Number((cpu - (await cpuOf(process.execPath, ['-e', '0'], env))).toFixed(1))
         say(`tsh ${command} from the ${from}: ${value.toFixed(1)} ms, ${over} ms over ${peer.toFixed(1)} ms of ${PEER}`)
+        say(
+          `  of a processor ${cpu.toFixed(1)} ms, ${cpuOver} ms over it: about what it is on a machine with nothing else to do`,
+        )
         metrics.push({
           name: `${command}-${from}`,
           value: over,
@@ -45,6 +51,7 @@ export const bench: Bench = {
           against: PEER,
           ...(isPromised ? { reach: REACH_MS, met: over <= REACH_MS } : {}),
         })
+        metrics.push({ name: `${command}-${from}-cpu`, value: cpuOver, unit: 'ms over', against: PEER })
       }
     }
     await rm(join(home, '.cache'), { recursive: true })
@@ -66,4 +73,20 @@ async function timeOf(
   const tookMs = performance.now() - started
   if (code !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${String(code)}`)
   return tookMs
+}
+
+/** Runs that are counted together: the clock of processes ticks slowly. */
+const CPU_RUNS = 10
+
+/** Milliseconds of processor time of one run. @throws where the shell does not say it */
+async function cpuOf(program: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
+  const script = `i=0; while [ $i -lt ${CPU_RUNS} ]; do "$@" >&2 || exit 1; i=$((i+1)); done; times`
+  const child = spawn('/bin/sh', ['-c', script, 'sh', program, ...args], { env, stdio: ['ignore', 'pipe', 'ignore'] })
+  const said = await text(child.stdout)
+  const [, children = ''] = said.trim().split('\n')
+  const times = [...children.matchAll(/(\d+)m([\d.]+)s/g)].map(
+    ([, minutes, seconds]) => Number(minutes) * 60 + Number(seconds),
+  )
+  if (times.length !== 2) throw new Error(`${program} ${args.join(' ')} was not timed: ${said}`)
+  return (times.reduce((sum, time) => sum + time, 0) * 1000) / CPU_RUNS
 }

@@ -91,8 +91,9 @@ function launcher(name: string): string {
   return `#!/bin/sh
 # Starts ${name} from its bundle.
 set -eu
-self=$(readlink -f -- "$0" 2>/dev/null || echo "$0")
-here=\${self%/*}
+self=$0
+if [ -L "$self" ]; then self=$(readlink -f -- "$self"); fi
+case $self in */*) here=\${self%/*} ;; *) here=. ;; esac
 for package in ${Object.keys(optionalDependencies).join(' ')}; do
   node="$here/../node_modules/$package/bin/node"
   if [ -x "$node" ]; then exec "$node" "$here/${name}.mjs" "$@"; fi
