@@ -85,22 +85,25 @@ await import('./${mainFile(name)}.mjs')
 `
 }
 
-/** Prefers the Node.js that the lock file pins; that an installed one is new enough, the program itself looks after. */
+/**
+ * Prefers a Node.js that lies beside it, then the one that the lock file pins. That an installed one is new enough, the
+ * program itself looks after.
+ */
 function launcher(name: string): string {
   const { optionalDependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as PackageFile // our own
+  const pinned = Object.keys(optionalDependencies).map((name) => `"$here/../node_modules/${name}/bin/node"`)
   return `#!/bin/sh
 # Starts ${name} from its bundle.
 set -eu
 self=$0
 if [ -L "$self" ]; then self=$(readlink -f -- "$self"); fi
 case $self in */*) here=\${self%/*} ;; *) here=. ;; esac
-for package in ${Object.keys(optionalDependencies).join(' ')}; do
-  node="$here/../node_modules/$package/bin/node"
+for node in "$here/node" ${pinned.join(' ')}; do
   if [ -x "$node" ]; then exec "$node" "$here/${name}.mjs" "$@"; fi
 done
 if ! command -v node >/dev/null 2>&1; then
   echo 'ERROR: no Node.js found' >&2
-  echo 'hint: install Node.js 26 or newer' >&2
+  echo 'hint: install Node.js 26 or newer, or put it beside this program' >&2
   exit 1
 fi
 exec node "$here/${name}.mjs" "$@"

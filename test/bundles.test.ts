@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -102,6 +103,15 @@ suite('the bundles of the programs', () => {
     chmodSync(kept, 0o777)
     await shell.run(`'${dist}/tsh' version`)
     assert.deepEqual(readdirSync(kept), [])
+  })
+
+  test('a Node.js beside the programs is enough', async () => {
+    const line = `PATH=/nowhere; export PATH; '${dist}/tsh' version`
+    const { stderr } = await cleanHome().run(line, { mayFail: true })
+    assert.match(stderr, /^ERROR: no Node\.js found\nhint: /)
+    symlinkSync(process.execPath, join(dist, 'node'))
+    assert.match((await cleanHome().run(line)).stdout, new RegExp(`^${product.name} `))
+    rmSync(join(dist, 'node'))
   })
 
   test('a home that cannot be written is no obstacle', async () => {
