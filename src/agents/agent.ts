@@ -27,7 +27,7 @@ import type { Role } from '#resources/role.ts'
 import { openTunnels, type ProxyAddress } from '#tunnel/agent-end.ts'
 import { startHeartbeat } from './heartbeat.ts'
 
-export interface AgentConfig {
+interface AgentConfig {
   readonly nodeName: string
   /** `host:port`; one of the two. */
   readonly proxyServer?: string

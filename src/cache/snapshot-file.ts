@@ -39,7 +39,7 @@ export async function writeSnapshot(file: string, snapshot: Snapshot): Promise<v
 const FORMAT = 1
 
 /** @throws {Error} if `text` is not a copy of this format */
-export function parseSnapshot(text: string): Snapshot {
+function parseSnapshot(text: string): Snapshot {
   const value: unknown = JSON.parse(text)
   if (typeof value !== 'object' || value === null) throw new Error('not a copy of the cluster state')
   const { format, kinds, revision, asOf, documents } = value as Record<string, unknown> // each is checked below

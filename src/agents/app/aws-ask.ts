@@ -38,6 +38,16 @@ export async function askWhole(
   }
 }
 
+/** What `work` gives, unless the signal aborts first: then its reason is thrown, and what the work gives is of no use. */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason)
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
 /** The answer is not one that can be changed safely, so nothing of it goes on. */
 export function unreadableAnswer(): Unavailable {
   return new Unavailable('the answer of AWS cannot be read', {

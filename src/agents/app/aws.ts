@@ -18,7 +18,7 @@ import { ClientGone, type ForwardSummary, forwardHttp } from '#net/forward-http.
 import { filterHeaders, rawHeader, withoutHopByHop } from '#net/raw-headers.ts'
 import type { App } from '#resources/app.ts'
 import { httpStatus, type Refusal, RefusedWhileServing } from './admit.ts'
-import { askWhole, unreadableAnswer } from './aws-ask.ts'
+import { askWhole, unreadableAnswer, untilAborted } from './aws-ask.ts'
 import { planAssumeRole, readAssumeRoleAnswer, replaceCredentials } from './aws-assume-role.ts'
 import { isAssumeRole, mayAskForCredentials, refuseCredentialCall } from './aws-credential-calls.ts'
 import { type CallFacts, type CallOutcome, chunkEvent, type EventSource, requestEvent } from './aws-event.ts'
@@ -88,7 +88,7 @@ class AwsExchange {
       const { method = 'GET', url = '/', rawHeaders } = call.request
       const aws = parseAwsRequest({ method, url, rawHeaders })
       this.#aws = aws
-      const form = await this.#readForm(aws)
+      const form = await untilAborted(this.#readForm(aws), call.signal)
       this.#operation = operationOf(aws, form)
       if (isAssumeRole(aws, form)) return await this.#assumeRole(call, aws, form)
       const refusal = refuseCredentialCall(aws, form)
@@ -140,7 +140,7 @@ class AwsExchange {
       },
       beforeEnd: (summary) => this.#record(outcomeOf(summary)),
     })
-    if ((this.#status ?? 0) >= 400) this.#log('AWS answered with an error', { status: this.#status })
+    if ((this.#status ?? 0) >= 400) this.#log('AWS answered with an error', { status: this.#status }, 'info')
   }
 
   /** Answers with placeholders: the role's own credentials stay here, under the id of the placeholders. */
@@ -179,7 +179,7 @@ class AwsExchange {
   /** Of the role in the certificate, or of one that the session has assumed from there. */
   async #credentialsFor(call: AdmittedCall, aws: AwsRequest): Promise<AwsCredentials> {
     const { credentials, handedOut, source } = this.#parts
-    if (!isHandedOutId(aws.accessKeyId)) return credentials.get(roleRequest(call, aws))
+    if (!isHandedOutId(aws.accessKeyId)) return untilAborted(credentials.get(roleRequest(call, aws)), call.signal)
     const role = handedOut.find(aws.accessKeyId, call.route.sessionId, source.clock())
     if (role === undefined) throw unknownRole()
     this.#assumedRole = role.assumedRoleArn
@@ -237,7 +237,8 @@ class AwsExchange {
         : { code: 'unavailable' as const, message: 'the call failed at the agent', hint: 'try again' }
     const status = hasBegun ? this.#status : httpStatus(code)
     await this.#recordAnyway({
-      decision: refusal === undefined && code !== 'invalid' ? 'allowed' : 'denied',
+      // What could not be noted, or not be read, was not made.
+      decision: refusal !== undefined || code === 'invalid' || code === 'exhausted' ? 'denied' : 'allowed',
       reason: refusal?.reason ?? code,
       message,
       ...(status === undefined ? {} : { status_code: status }),
@@ -301,10 +302,10 @@ class AwsExchange {
     request.resume()
   }
 
-  #log(message: string, fields: Readonly<Record<string, unknown>>): void {
+  #log(message: string, fields: Readonly<Record<string, unknown>>, level: 'info' | 'warn' = 'warn'): void {
     const { identity, requestId } = this.#call
     const operation = this.#operation && `${this.#operation.service}:${this.#operation.operation}`
-    this.#parts.log.warn(message, {
+    this.#parts.log[level](message, {
       request_id: requestId,
       user: identity.name,
       app: this.#app?.metadata.name,

@@ -333,6 +333,18 @@ suite('a download that is under way', () => {
   }
 })
 
+test('a call that waits for AWS is answered when a lock arrives', async () => {
+  await using bed = await startBed()
+  using _ = lab.inject({ service: 'sts', latencyMs: 3000, times: 1 })
+  const answered = answer(await bed.connect())
+  const before = performance.now()
+  await bed.put(lockOn({ user: 'alice' }))
+  const { status, body } = await answered
+  assert.ok(performance.now() - before < 2000)
+  assert.equal(status, 403)
+  assert.match(body, /lock targeting/)
+})
+
 suite('the TLS of a caller', () => {
   for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
     test(`is never resumed (${maxVersion})`, async () => {
