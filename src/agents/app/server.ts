@@ -297,7 +297,10 @@ function endWhen(leaving: AbortSignal, socket: tls.TLSSocket, connection: Connec
     for (const response of connection.answers) response.shouldKeepAlive = false
     if (connection.answers.size === 0) socket.end()
   }
-  if (leaving.aborted) return leave()
+  if (leaving.aborted) {
+    leave()
+    return
+  }
   leaving.addEventListener('abort', leave, { once: true })
   socket.once('close', () => leaving.removeEventListener('abort', leave))
 }
