@@ -5,14 +5,15 @@ import { proxySection } from '#daemon/config-proxy.ts'
 import { teleportSection } from '#daemon/config-teleport.ts'
 import { unusedSections } from '#daemon/config-unused.ts'
 import { product } from '#product.ts'
+import { findKind } from '#resources/kinds.ts'
 import { code, page } from './reference-page.ts'
-import { fieldTable, undescribedFields } from './reference-schema.ts'
+import { describedFields, type Field, tableOf, undescribedFields } from './reference-schema.ts'
 
 const sections = {
   teleport: { schema: teleportSection, says: 'What all services of the process share.' },
   auth_service: {
     schema: authSection,
-    says: 'The Auth Service keeps the state of the cluster and issues its certificates. On unless `enabled: no`. Settings of the cluster that stand here belong to the file: they cannot be changed with `tctl`.',
+    says: 'The Auth Service keeps the state of the cluster and issues its certificates. On unless `enabled: no`. Settings of the cluster that stand here belong to the file: `tctl` changes them only with `--confirm`, and the next start takes them from the file again.',
   },
   proxy_service: {
     schema: proxySection,
@@ -32,11 +33,22 @@ export function configPage(): string {
     ...Object.entries(sections).flatMap(([name, { schema, says }]) => [
       `## ${name}`,
       says,
-      fieldTable(schema, `${name}.`),
+      tableOf(describedFields(schema, `${name}.`).map(resolved)),
     ]),
     '## Other sections',
     `Taken, and without effect here: ${unusedSections.map((name) => `\`${name}\``).join(', ')}. At start a warning names those that are switched on.`,
   ])
+}
+
+/** A key that says "as `x` of `kind`" has type and meaning of that field of the resource. @throws where there is none */
+function resolved(field: Field): Field {
+  const [, name, kind = ''] = /^As `([\w.]+)` of (?:the resource )?`(\w+)`/.exec(field.means) ?? []
+  if (name === undefined) return field
+  const definition = findKind(kind)
+  const source = definition && describedFields(definition.schema.spec, '').find(({ path }) => path === name)
+  if (source === undefined) throw new Error(`${field.path} is described by ${kind} ${name}, which is not there`)
+  const means = `${source.means} Field \`spec.${name}\` of [\`${kind}\`](resources.md#${kind}).`.trim()
+  return { ...field, type: source.type, default: source.default, means, isInert: source.isInert }
 }
 
 /** Keys that are in the reference without a meaning. */

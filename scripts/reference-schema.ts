@@ -19,7 +19,8 @@ interface JsonSchema {
   readonly anyOf?: readonly JsonSchema[]
 }
 
-interface Field {
+/** One row of a table. */
+export interface Field {
   readonly path: string
   readonly type: string
   readonly default: string
@@ -33,7 +34,11 @@ interface Field {
  * nothing are named below it. `prefix` stands before each path: `spec.`
  */
 export function fieldTable(schema: z.ZodType, prefix: string): string {
-  const fields = fieldsOf(toJsonSchema(schema), prefix)
+  return tableOf(describedFields(schema, prefix))
+}
+
+/** The same of fields that were changed on the way. */
+export function tableOf(fields: readonly Field[]): string {
   const rows = fields
     .filter(({ isInert }) => !isInert)
     .map(({ path, type, default: byDefault, means }) => [`\`${path}\``, type, byDefault, means])
@@ -44,9 +49,14 @@ export function fieldTable(schema: z.ZodType, prefix: string): string {
   ].join('\n\n')
 }
 
+/** All fields of a schema, in its order. */
+export function describedFields(schema: z.ZodType, prefix: string): readonly Field[] {
+  return fieldsOf(toJsonSchema(schema), prefix)
+}
+
 /** Paths of the fields that the reference has nothing to say about. */
 export function undescribedFields(schema: z.ZodType, prefix: string): readonly string[] {
-  return fieldsOf(toJsonSchema(schema), prefix)
+  return describedFields(schema, prefix)
     .filter(({ isInert, means }) => !isInert && means === '')
     .map(({ path }) => path)
 }

@@ -12,7 +12,10 @@ export const authSection = strict({
   enabled: flag.exactOptional().describe('Whether the service runs; yes where it is left out.'),
   cluster_name: untouched
     .exactOptional()
-    .describe('Name of the cluster, which stands in its certificates. It cannot be changed later.'),
+    .meta({
+      reads: 'text',
+      description: 'Name of the cluster, which stands in its certificates. It cannot be changed later.',
+    }),
   listen_addr: text.exactOptional().describe('Where the service listens; port 3025 where none is given.'),
   public_addr: texts.exactOptional().describe('Addresses under which others reach it.'),
   tokens: texts
