@@ -23,7 +23,7 @@ export function parseNoProxy(list: string): NoProxy {
 }
 
 /** Is it the machine itself? `host` is a name or an address, without brackets. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   if (host === 'localhost' || host.endsWith('.localhost')) return true
   return isIP(host) !== 0 && loopback.check(host, family(host))
 }

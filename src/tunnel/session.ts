@@ -17,7 +17,7 @@ export const STREAM_WINDOW_BYTES = 256 * 1024
 /** Largest window of a stream while few of them are open. */
 export const MAX_STREAM_WINDOW_BYTES = 4 * 1024 * 1024
 /** What all streams of a tunnel may send ahead together. */
-export const CONNECTION_WINDOW_BYTES = 32 * 1024 * 1024
+const CONNECTION_WINDOW_BYTES = 32 * 1024 * 1024
 
 /** Settings and limits of both ends. Both are authenticated, so limits that protect from strangers are raised. */
 export const sessionOptions = {
