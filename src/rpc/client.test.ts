@@ -76,6 +76,42 @@ suite('a call', () => {
     assert.equal(sockets.length, 2)
   })
 
+  test('fails when its server is killed, which ends the connection without a word, and the next one gets another', async () => {
+    const { running, arrived } = startSilent()
+    await using server = await running
+    const between: net.Socket[] = []
+    // Gives the end on as the kernel does for a process that was killed: as the end of what the peer sends, no more.
+    const relay = net.createServer({ allowHalfOpen: true }, (socket) => {
+      const far = net.connect(server.server.port, '127.0.0.1')
+      between.push(socket)
+      socket.on('error', () => far.destroy())
+      socket.once('close', () => far.destroy())
+      far.on('error', () => {})
+      socket.pipe(far, { end: false })
+      far.pipe(socket, { end: false })
+    })
+    using _closed = {
+      [Symbol.dispose]() {
+        relay.close()
+        for (const socket of between) socket.destroy()
+      },
+    }
+    relay.listen(0, '127.0.0.1')
+    await once(relay, 'listening')
+    const { port } = relay.address() as net.AddressInfo // TCP
+    await using connection = createRpcClient({
+      serverName,
+      hostAuthorities: [hosts.pem],
+      dial: async () => net.connect({ port, host: '127.0.0.1', allowHalfOpen: true }),
+    })
+    const call = createClient(ClusterService, connection.transport).ping({})
+    await arrived
+    between[0]?.unpipe().end()
+    await assert.rejects(call, Unavailable)
+    await assert.rejects(createClient(ResourceService, connection.transport).get({}), InvalidInput)
+    assert.equal(between.length, 2)
+  })
+
   test('says what its dialler said when there is no connection', async () => {
     const refusal = new InvalidInput('no proxy is configured', { hint: 'set one' })
     await using connection = createRpcClient({

@@ -114,8 +114,10 @@ class SessionManager implements AsyncDisposable {
     options: Omit<http2.ClientSessionRequestOptions, 'signal'>,
   ): Promise<http2.ClientHttp2Stream> {
     for (let attempt = 0; ; attempt++) {
-      const session = await this.#open()
+      const opening = this.#open()
+      const session = await opening
       if (session.closed || session.destroyed) {
+        if (this.#session === opening) this.#session = undefined
         // It ended between two calls: nothing was sent, so a second try is safe.
         if (attempt < 2) continue
         throw new Unavailable('the connection to the Auth Service ended', { hint: 'try again' })
@@ -185,6 +187,7 @@ async function openSession(options: RpcClientOptions, closing: AbortSignal): Pro
 /** @throws {Unauthenticated} if the server is not the one that was named. */
 async function secure(raw: Duplex, options: RpcClientOptions, signal: AbortSignal): Promise<tls.TLSSocket> {
   const { certificate, hostAuthorities, serverName, allowUnverifiedServer = false } = options
+  raw.allowHalfOpen = false // HTTP/2 has its own ends: a peer that was killed leaves only the end of the connection
   const shown = typeof certificate === 'function' ? certificate() : certificate
   const roots = typeof hostAuthorities === 'function' ? hostAuthorities() : hostAuthorities
   const socket = tls.connect({
