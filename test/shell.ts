@@ -119,7 +119,7 @@ function startBeside(line: string, cwd: string, env: Record<string, string>): Ru
   })
   const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> => {
     endGroup(child, signal)
-    const timer = setTimeout(() => endGroup(child, 'SIGKILL'), 15_000)
+    const timer = setTimeout(() => endGroup(child, 'SIGKILL'), 40_000)
     const code = await ended
     clearTimeout(timer)
     return code

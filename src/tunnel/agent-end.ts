@@ -42,12 +42,18 @@ export interface OpenTunnelsOptions {
   /** As a function it is asked at each connection, so that a renewed certificate is used. */
   readonly identity: TunnelIdentity | (() => TunnelIdentity)
   /** Serves one stream of a client, which begins with its ClientHello. The stream is destroyed when it settles. */
-  readonly serve: (stream: Duplex, meta: StreamMeta, signal: AbortSignal) => Promise<void>
+  readonly serve: (stream: Duplex, meta: ServedStreamMeta, signal: AbortSignal) => Promise<void>
   readonly log: Log
   /** Told after each change of `connected()`. */
   readonly onChange?: (connected: readonly string[]) => void
   readonly pingTimes?: PingTimes
   readonly backoff?: Backoff
+}
+
+/** What the proxy says of a stream, and whether it is about to go. */
+export interface ServedStreamMeta extends StreamMeta {
+  /** Aborts when the tunnel takes no more streams: the proxy waits for this one to end. */
+  readonly leaving: AbortSignal
 }
 
 /** Pauses between attempts grow by `stepMs` up to `maxMs`; each is shortened by a random part of up to a half. */
@@ -174,6 +180,8 @@ class Tunnels {
     const session = http2.performServerHandshake(secure, sessionOptions)
     const windows = fitWindows(session)
     const ended = new AbortController()
+    const leaving = new AbortController()
+    session.once('goaway', () => leaving.abort())
     const cut = (): void => session.destroy()
     this.#closing.signal.addEventListener('abort', cut, { once: true })
     session.on('error', (error) => this.#options.log.debug('tunnel failed', { proxy: address, error }))
@@ -186,7 +194,7 @@ class Tunnels {
       windows.opened()
       stream.once('close', windows.closed)
       resetWhenCut(stream)
-      this.#serve(stream, headers, ended.signal)
+      this.#serve(stream, headers, { ended: ended.signal, leaving: leaving.signal })
     })
     watchPeer(session, this.#options.pingTimes ?? defaultPingTimes)
     // The proxy's settings come when it has accepted our certificate, which TLS 1.3 does not tell us by itself.
@@ -229,7 +237,11 @@ class Tunnels {
     }
   }
 
-  #serve(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, ended: AbortSignal): void {
+  #serve(
+    stream: http2.ServerHttp2Stream,
+    headers: http2.IncomingHttpHeaders,
+    { ended, leaving }: { readonly ended: AbortSignal; readonly leaving: AbortSignal },
+  ): void {
     stream.on('error', () => {}) // `serve` sees it through its reads and writes
     const serverName = headers[':authority']
     const clientAddress = headers[CLIENT_ADDRESS_HEADER]
@@ -239,7 +251,7 @@ class Tunnels {
     }
     stream.respond({ ':status': 200 })
     const { serve, log } = this.#options
-    const serving: Promise<void> = serve(stream, { serverName, clientAddress }, ended)
+    const serving: Promise<void> = serve(stream, { serverName, clientAddress, leaving }, ended)
       .catch((error: unknown) => log.debug('connection failed', { error, client: clientAddress }))
       .finally(() => {
         if (!stream.writableEnded) stream.destroy()
