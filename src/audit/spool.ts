@@ -48,13 +48,13 @@ export interface SpoolOptions {
   readonly log: Log
 }
 
-/** The spool has reached its size: the log has not been reached for long. */
+/** The spool has reached its size: the log has not been reached for long. Callers read this too: the path is in the log. */
 export class SpoolFull extends AccessError {
   override readonly code = 'exhausted'
 
-  constructor(path: string, pending: number) {
+  constructor(pending: number) {
     super(`the audit spool is full: ${pending} events wait for the auth service`, {
-      hint: `restore the connection to the auth service, or give ${path} more space in the configuration`,
+      hint: 'have the connection between this agent and the auth service restored, or audit_spool.max_bytes of the agent raised',
     })
   }
 }
@@ -63,8 +63,8 @@ export class SpoolFull extends AccessError {
 export class SpoolFailed extends AccessError {
   override readonly code = 'unavailable'
 
-  constructor(path: string, cause: unknown) {
-    super('the audit spool cannot be written', { hint: `check the disk and the owner of ${path}`, cause })
+  constructor(cause: unknown) {
+    super('the audit spool cannot be written', { hint: 'have the disk and the log of this agent checked', cause })
   }
 }
 
@@ -81,6 +81,8 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
 
 const MAX_BYTES = 256 * 1024 * 1024
 const BATCH = 250
+/** Between two batches that are not full. */
+const GATHER_MS = 50
 const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 15_000
 /** The file is made anew when this much of it is delivered, and at least as much as is not. */
@@ -160,12 +162,11 @@ class FileSpool implements Spool {
   }
 
   async #append(type: FrameType, event: AuditEvent, { mayRefuse }: { mayRefuse: boolean }): Promise<void> {
-    const { path } = this.#options
-    if (this.#stop.signal.aborted) throw new SpoolFailed(path, 'the spool is closed')
+    if (this.#stop.signal.aborted) throw new SpoolFailed('the spool is closed')
     const frame = encodeFrame(type, trimEvent(event))
     if (mayRefuse && this.#file.end + this.#queuedBytes + frame.length > this.#maxBytes) {
       this.#sayFull(event.cluster_name)
-      throw new SpoolFull(path, this.#pending)
+      throw new SpoolFull(this.#pending)
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#queue.push({ frame, isDelivered: type !== 'I', resolve, reject })
@@ -189,7 +190,7 @@ class FileSpool implements Spool {
         for (const { resolve } of batch) resolve()
       } catch (error) {
         this.#options.log.error('the audit spool cannot be written', { path: this.#options.path, error })
-        for (const { reject } of batch) reject(new SpoolFailed(this.#options.path, error))
+        for (const { reject } of batch) reject(new SpoolFailed(error))
       }
       for (const { frame } of batch) this.#queuedBytes -= frame.length
     }
@@ -201,8 +202,11 @@ class FileSpool implements Spool {
     while (!signal.aborted) {
       this.#news = Promise.withResolvers()
       try {
-        if (await this.#deliverBatch(signal)) {
+        const count = await this.#deliverBatch(signal)
+        if (count > 0) {
           failures = 0
+          // A lone event goes at once; under load they gather, because each batch costs a call, a commit and a file.
+          if (count < BATCH) await sleep(GATHER_MS, undefined, { signal })
           continue
         }
       } catch (error) {
@@ -222,12 +226,11 @@ class FileSpool implements Spool {
     }
   }
 
-  /** Whether there was anything to do. */
-  async #deliverBatch(signal: AbortSignal): Promise<boolean> {
-    const { frames } = await this.#inTurn(() => this.#file.read(this.#file.acknowledged))
-    const batch = frames.slice(0, BATCH)
+  /** Gives how much there was to do. */
+  async #deliverBatch(signal: AbortSignal): Promise<number> {
+    const { frames: batch } = await this.#inTurn(() => this.#file.read(this.#file.acknowledged, BATCH))
     const last = batch.at(-1)
-    if (last === undefined) return false
+    if (last === undefined) return 0
     const events = batch.filter(({ type }) => type !== 'I').map(({ event }) => event)
     if (events.length > 0) {
       const { refused } = await this.#options.deliver(events, signal)
@@ -242,7 +245,7 @@ class FileSpool implements Spool {
       this.#drained.resolve()
       this.#drained = Promise.withResolvers()
     }
-    return true
+    return batch.length
   }
 
   async #acknowledge(end: number): Promise<void> {

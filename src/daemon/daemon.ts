@@ -69,12 +69,16 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
   let proxy: ProxyService | undefined
   if (config.proxy) {
-    proxy = await startProxyPart(stack, { ...options, nodeName, auth })
+    const started = await startProxyPart(stack, { ...options, nodeName, auth })
+    proxy = started
+    health.showAge('proxy', () => started.asOf())
     health.succeeded('proxy')
   }
   let agent: Agent | undefined
   if (config.app) {
-    agent = await startAppPart(stack, { ...options, nodeName, auth, proxy })
+    const started = await startAppPart(stack, { ...options, nodeName, auth, proxy })
+    agent = started
+    health.showAge('app', () => started.asOf())
     health.succeeded('app')
   }
   stack.use(watchHealth({ health, checks: checksOf({ proxy, agent, clock }) }))

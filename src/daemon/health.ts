@@ -24,12 +24,17 @@ export interface Health {
   expect(part: string): void
   succeeded(part: string): void
   failed(part: string): void
+  /** Shows in the metrics how old the part's copy of the cluster state is. */
+  showAge(part: string, asOf: () => Date): void
+  /** Ages of those copies in seconds; a part that never had one is left out. */
+  ages(now: Date): ReadonlyMap<string, number>
   /** The worst state of all parts, and which part has it. */
   worst(): { readonly state: PartState; readonly part: string }
 }
 
 export function createHealth(): Health {
   const parts = new Map<string, PartState>()
+  const copies = new Map<string, () => Date>()
   const severity: readonly PartState[] = ['ok', 'recovering', 'degraded', 'starting']
   return {
     expect: (part) => void parts.set(part, 'starting'),
@@ -39,6 +44,14 @@ export function createHealth(): Health {
     failed(part) {
       if (parts.get(part) !== 'starting') parts.set(part, 'degraded')
     },
+    showAge: (part, asOf) => void copies.set(part, asOf),
+    ages: (now) =>
+      new Map(
+        [...copies]
+          .map(([part, asOf]) => [part, asOf().getTime()] as const)
+          .filter(([, asOf]) => asOf > 0)
+          .map(([part, asOf]) => [part, Math.max(0, now.getTime() - asOf) / 1000]),
+      ),
     worst() {
       const [worst] = [...parts].sort(([, a], [, b]) => severity.indexOf(b) - severity.indexOf(a))
       return worst ? { part: worst[0], state: worst[1] } : { part: 'process', state: 'starting' }
@@ -117,11 +130,20 @@ function metrics(health: Health, started: number): string {
     ['nodejs_heap_size_used_bytes', 'gauge', 'Heap in use', heapUsed],
     ['process_state', 'gauge', '0 ok, 1 recovering, 2 degraded, 3 starting', states.indexOf(health.worst().state)],
   ]
+  const ages = [...health.ages(new Date())].map(
+    ([part, age]) => `teleport_cluster_state_age_seconds{part="${part}"} ${age}\n`,
+  )
+  const staleness =
+    ages.length === 0
+      ? ''
+      : `# HELP teleport_cluster_state_age_seconds Age of the live copy of the cluster state: seconds while the Auth Service is reached\n# TYPE teleport_cluster_state_age_seconds gauge\n${ages.join('')}`
   const build = `# HELP teleport_build_info Version of this process\n# TYPE teleport_build_info gauge\nteleport_build_info{version="${product.version}"} 1\n`
   return (
     rows
       .map(([name, type, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value}\n`)
-      .join('') + build
+      .join('') +
+    staleness +
+    build
   )
 }
 

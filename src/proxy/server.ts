@@ -65,6 +65,7 @@ export async function startProxy({
   const registry = createTunnelRegistry()
   const clients = createClientLimits(config.limits, clock)
   const draining = new AbortController()
+  const tunnels = new Set<Promise<void>>()
   const endpoints = {
     clusterName,
     publicAddr: config.publicAddr,
@@ -90,6 +91,7 @@ export async function startProxy({
     web,
     log,
     clock,
+    tunnels,
     drain: draining.signal,
     passThrough: createPassThrough({ link, registry, clients, log }),
   })
@@ -119,7 +121,8 @@ export async function startProxy({
     asOf: () => link.cache.asOf(),
     async drain() {
       draining.abort()
-      while (registry.connected().length > 0) await registry.changed()
+      // A tunnel leaves the registry when it takes no more streams, and ends with the last of those it has.
+      await Promise.all(tunnels)
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
@@ -132,13 +135,15 @@ interface RouteParts {
   readonly link: AuthLink
   readonly web: WebServer
   readonly passThrough: PassThrough
+  /** Those that are open. */
+  readonly tunnels: Set<Promise<void>>
   readonly drain: AbortSignal
   readonly log: Log
   readonly clock: Clock
 }
 
 function createRoutes(parts: RouteParts): (hello: ClientHello, clientAddress: string) => Route | undefined {
-  const { clusterName, member, registry, web, passThrough, drain, log, clock } = parts
+  const { clusterName, member, registry, web, passThrough, tunnels, drain, log, clock } = parts
   return (hello, clientAddress) => {
     const destination = destinationOf(hello, clusterName)
     switch (destination?.to) {
@@ -152,8 +157,8 @@ function createRoutes(parts: RouteParts): (hello: ClientHello, clientAddress: st
           passThrough.toAgent({ socket, clientAddress, signal }, destination.serverName)
       case 'tunnel':
         if (drain.aborted) return undefined
-        return (socket, _hello, signal) =>
-          acceptTunnel(socket, {
+        return async (socket, _hello, signal) => {
+          const tunnel = acceptTunnel(socket, {
             certificate: member().certificatePem, // it bears the tunnel's name, as that of every proxy
             key: member().privateKeyPem,
             hostAuthorities: () => member().hostAuthorities,
@@ -164,6 +169,10 @@ function createRoutes(parts: RouteParts): (hello: ClientHello, clientAddress: st
             signal,
             drain,
           })
+          const ended = tunnel.catch(() => {}) // reported below
+          tunnels.add(ended)
+          await tunnel.finally(() => tunnels.delete(ended))
+        }
       case 'web':
         return (socket, { serverName }, signal) => web.serve({ socket, serverName, clientAddress, signal })
       default:

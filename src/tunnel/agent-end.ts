@@ -113,7 +113,7 @@ class Tunnels {
     const sessions = [...this.#open.values()].flatMap((set) => [...set])
     await Promise.all(
       sessions.map(async (session) => {
-        const closed = session.destroyed ? undefined : once(session, 'close')
+        const closed = session.destroyed ? undefined : happens(session, 'close')
         session.close()
         await closed
       }),

@@ -3,7 +3,6 @@
  * its own, and those under way are decided again whenever something that counts has changed.
  */
 import { constants, randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import http from 'node:http'
 import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
@@ -158,7 +157,8 @@ class TlsAppServer implements AppServer {
 
   async drain(): Promise<void> {
     this.#draining.abort()
-    await Promise.all([...this.#streams].map((stream) => stream.closed || once(stream, 'close')))
+    // However a stream ends, it closes: an error of it is no error of the drain.
+    await Promise.all([...this.#streams].map((stream) => stream.closed || closed(stream)))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -289,6 +289,8 @@ class TlsAppServer implements AppServer {
     }
   }
 }
+
+const closed = (stream: Duplex): Promise<void> => new Promise((resolve) => stream.once('close', () => resolve()))
 
 /** Ends an idle connection at once, and a busy one with its last answer, which says so to the client. */
 function endWhen(leaving: AbortSignal, socket: tls.TLSSocket, connection: Connection): void {
