@@ -86,11 +86,11 @@ export class SpoolFile {
     this.#end += frames.length
   }
 
-  /** The frames from `at` on, about a MiB of them. */
-  async read(at: number): Promise<DecodedFrames> {
+  /** The frames from `at` on, about a MiB of them and at most `limit`. */
+  async read(at: number, limit?: number): Promise<DecodedFrames> {
     const bytes = Buffer.alloc(Math.min(READ_BYTES, Math.max(0, this.#end - at)))
     const { bytesRead } = await this.#handle.read(bytes, 0, bytes.length, at)
-    return decodeFrames(bytes.subarray(0, bytesRead), at)
+    return decodeFrames(bytes.subarray(0, bytesRead), at, limit)
   }
 
   /**

@@ -61,13 +61,13 @@ export function encodeFrame(type: FrameType, event: AuditEvent): Buffer {
 
 /**
  * Reads frames from the start of `bytes` and stops at the first byte that belongs to none. Never throws: the bytes may
- * be what a crash or a broken disk left. `start` is the offset of `bytes` in its file.
+ * be what a crash or a broken disk left. `start` is the offset of `bytes` in its file. At most `limit` frames are read.
  */
-export function decodeFrames(bytes: Buffer, start: number): DecodedFrames {
+export function decodeFrames(bytes: Buffer, start: number, limit = Number.POSITIVE_INFINITY): DecodedFrames {
   const frames: Frame[] = []
   let at = 0
   const stop = (rest: DecodedFrames['rest']): DecodedFrames => ({ frames, length: at, rest })
-  while (at < bytes.length) {
+  while (at < bytes.length && frames.length < limit) {
     if (bytes.length - at < PREFIX_BYTES) return stop('incomplete')
     const length = bytes.readUInt32BE(at)
     if (length === 0 || length > maxBodyBytes) return stop('damaged')

@@ -223,10 +223,13 @@ function reasonOf(error: unknown, limit: AbortSignal): string {
 /** An agent whose connections are dialled by the same rules as everything else. */
 class EgressAgent extends https.Agent {
   readonly #dial: Egress['dial']
+  // Not as `ca`: Node would read all of it anew for each connection, and make it part of the name by which it looks up a kept one for each request.
+  readonly #secureContext: tls.SecureContext
 
   constructor(dial: Egress['dial'], ca: string[]) {
-    super({ keepAlive: true, ca })
+    super({ keepAlive: true })
     this.#dial = dial
+    this.#secureContext = tls.createSecureContext({ ca })
   }
 
   override createConnection(
@@ -237,7 +240,7 @@ class EgressAgent extends https.Agent {
     this.#dial(host, Number(options.port ?? 443)).then(
       (socket) => {
         const connect = super.createConnection.bind(this)
-        const stream = connect(Object.assign({}, options, { socket })) // keeps the agent's cache of TLS sessions
+        const stream = connect(Object.assign({}, options, { socket, secureContext: this.#secureContext })) // keeps the agent's cache of TLS sessions
         if (stream) callback?.(null, stream)
       },
       // The callback takes no stream with an error: node:http, "agent.createConnection".

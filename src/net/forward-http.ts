@@ -15,7 +15,7 @@ export interface ForwardOptions {
   readonly body: Readable | undefined
   /** Trailers to send behind a body that is not the request itself, asked when it has ended (raw pairs; RFC 9110 §6.5). */
   readonly trailers?: () => RawHeaders
-  /** Aborting cuts both sides at once. */
+  /** Aborting cuts the server at once, and the client too unless the caller can still answer. */
   readonly signal: AbortSignal
   /** Sees the answer's head before it goes on; may give other headers for it (raw pairs). */
   readonly onResponse?: (response: http.IncomingMessage) => RawHeaders | undefined
@@ -135,7 +135,7 @@ function startExchange(options: ForwardOptions): Exchange {
   stopped.promise.catch(() => {}) // seen by whoever races with it
   const onAbort = (): void => {
     upstream.destroy()
-    response.destroy()
+    if (response.headersSent) response.destroy()
     stopped.reject(signal.reason)
   }
   const onClose = (): void => {
@@ -247,9 +247,11 @@ async function pumpBody({ request, upstream, progress, trailers: made }: BodyJob
   const resume = (): void => void body.resume()
   body.on('data', (chunk: Buffer) => {
     progress.requestBytes += chunk.length
-    if (!upstream.write(chunk)) body.pause()
+    // A server that has answered and left reads no more: a client that sends before it reads is let run out.
+    if (!upstream.destroyed && !upstream.write(chunk)) body.pause()
   })
   upstream.on('drain', resume)
+  upstream.once('close', resume)
   body.once('end', () => {
     const trailers = body === request ? request.rawTrailers : (made?.() ?? [])
     if (trailers.length > 0) upstream.addTrailers(pairs(trailers))
@@ -275,7 +277,8 @@ interface AnswerJob {
 
 /**
  * What the last byte is depends on the framing: with a content length the chunk that completes it, without a body the
- * head itself, and else the mark of the end. So a stream of chunks is never delayed.
+ * head itself, and else the mark of the end. So a stream of chunks is never delayed. The head goes with the first bytes
+ * of the body when they are here already: a small answer is one write, and so one packet at each hop behind us.
  */
 async function sendAnswer({ answer, response, headers, progress, finish }: AnswerJob): Promise<void> {
   const status = answer.statusCode ?? 502
@@ -294,7 +297,6 @@ async function sendAnswer({ answer, response, headers, progress, finish }: Answe
     return
   }
   writeHead()
-  response.flushHeaders()
   const held = await pumpAnswer({ answer, response, progress, length })
   await finish()
   if (answer.rawTrailers.length > 0) response.addTrailers(pairs(answer.rawTrailers))
@@ -313,18 +315,23 @@ function pumpAnswer({
   return new Promise((resolve, reject) => {
     let held: Buffer | undefined
     const resume = (): void => void answer.resume()
+    // What came in one read with the head has been given by then.
+    const flushing = setImmediate(() => response.flushHeaders())
     answer.on('data', (chunk: Buffer) => {
+      clearImmediate(flushing)
       progress.responseBytes += chunk.length
       if (length !== undefined && progress.responseBytes >= length) held = chunk
       else if (!response.write(chunk)) answer.pause()
     })
     response.on('drain', resume)
     answer.once('end', () => {
+      clearImmediate(flushing)
       response.removeListener('drain', resume)
       resolve(held)
     })
     answer.once('error', reject)
     answer.once('close', () => {
+      clearImmediate(flushing)
       if (!answer.complete) reject(new Error('the server closed the connection before its answer was complete'))
     })
   })
