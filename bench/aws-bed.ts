@@ -11,8 +11,8 @@ import type { Processes } from './process-use.ts'
 /** An app with an agent and a local proxy of its own. */
 export interface BedApp {
   readonly name: string
-  /** Beside what every agent's host sets. */
-  readonly agentEnv?: Readonly<Record<string, string>>
+  /** Options of Node for the agent's process. */
+  readonly agentNodeOptions?: string
 }
 
 export interface AwsBed extends AsyncDisposable {
@@ -69,7 +69,7 @@ export async function openAwsBed(apps: readonly BedApp[]): Promise<AwsBed> {
         AWS_SECRET_ACCESS_KEY: 'bench',
         AWS_REGION: 'us-east-1',
         AWS_EC2_METADATA_DISABLED: 'true',
-        ...app.agentEnv,
+        ...(app.agentNodeOptions === undefined ? {} : { NODE_OPTIONS: `${nodeOptions ?? ''} ${app.agentNodeOptions}` }),
       },
     })
     const proxy = await startLocalProxy(person, app.name)
