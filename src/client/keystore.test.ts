@@ -40,12 +40,28 @@ suite('the key store', () => {
   })
   for (const name of ['../evil', 'a/b', '..', '', 'a\\b', 'a\u0000b']) {
     test(`takes no path for a name: ${JSON.stringify(name)}`, () => {
-      assert.throws(() => openKeyStore('/nowhere', { proxyHost: 'p', user: name }), { code: 'invalid' })
+      assert.throws(() => openKeyStore('/nowhere', { proxyHost: name, user: 'u' }), { code: 'invalid' })
       assert.throws(() => openKeyStore('/nowhere', { proxyHost: 'p', user: 'u' }).appPaths('example', name), {
         code: 'invalid',
       })
     })
   }
+
+  for (const [user, file] of [
+    ['bob@example.com', 'bob@example.com'],
+    ['weird name/1', 'weird name%2F1'],
+    ['../evil', '..%2Fevil'],
+    ['..', '%2E%2E'],
+    ['a\\b\u0000', 'a%5Cb%00'],
+    ['a%2Fb', 'a%252Fb'],
+  ] as const) {
+    test(`has the user ${JSON.stringify(user)} as ${file}, in one directory with all others`, () => {
+      const { paths, appPaths } = openKeyStore('/home', { proxyHost: 'p', user })
+      assert.equal(paths.key, `/home/keys/p/${file}.key`)
+      assert.equal(appPaths('example', 'app').certificate, `/home/keys/p/${file}-app/example/app.crt`)
+    })
+  }
+
   test('refuses a certificate that is not that of the key beside it', async () => {
     await using home = await temporaryDirectory()
     const { keys } = await storeSampleLogin(home.path)

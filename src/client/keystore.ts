@@ -3,7 +3,14 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidInput } from '#errors.ts'
 import { splitPem } from '#pki/certificate.ts'
-import { lockFile, pathComponent, readIfThere, withLock, writePrivateFile } from './private-file.ts'
+import {
+  encodedPathComponent,
+  lockFile,
+  pathComponent,
+  readIfThere,
+  withLock,
+  writePrivateFile,
+} from './private-file.ts'
 
 /** A certificate with its private key, both PEM. */
 export interface KeyPairFiles {
@@ -49,9 +56,10 @@ export interface KeyStore {
 }
 
 /** Opens the key store of `user` at `proxyHost` in the profile directory `home`. @throws {InvalidInput} for a name that is no file name */
-export function openKeyStore(home: string, { proxyHost, user }: { proxyHost: string; user: string }): KeyStore {
+export function openKeyStore(home: string, { proxyHost, user: name }: { proxyHost: string; user: string }): KeyStore {
+  const user = encodedPathComponent(name)
   const directory = join(home, 'keys', pathComponent(proxyHost))
-  const login = { certificate: join(directory, `${pathComponent(user)}.crt`), key: join(directory, `${user}.key`) }
+  const login = { certificate: join(directory, `${user}.crt`), key: join(directory, `${user}.key`) }
   const appDirectory = (cluster: string): string => join(directory, `${user}-app`, pathComponent(cluster))
   const hostAuthorities = (cluster: string): string => join(directory, 'cas', `${pathComponent(cluster)}.pem`)
   const appPaths = (cluster: string, app: string): AppPaths => {

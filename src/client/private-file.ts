@@ -75,6 +75,19 @@ export function pathComponent(name: string): string {
   return name
 }
 
+/**
+ * `name` as one component of a path, whatever it is: `weird%2Fname` for `weird/name`. No two names have the same.
+ *
+ * @throws {InvalidInput} for an empty name, or one too long for a file
+ */
+export function encodedPathComponent(name: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be in it
+  const encoded = name.replace(/[%/\\\u0000-\u001f]|^\.{1,2}$/g, (part) =>
+    [...part].map((one) => `%${one.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+  )
+  return pathComponent(encoded)
+}
+
 /** Where the lock of a profile directory stands. */
 export function lockFile(home: string): string {
   return join(home, '.lock')
