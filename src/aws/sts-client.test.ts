@@ -57,7 +57,7 @@ suite('assuming a role', () => {
     delete process.env.AWS_MAX_ATTEMPTS
   })
 
-  test('sends the session name and external id, and leaves the duration to AWS', async () => {
+  test('sends the session name and external id, and asks for the shortest session', async () => {
     await using roles = openRoleCredentials({ base, agent, clock: () => now })
     const role = await roles.get(request)
     assert.equal(role.assumedRoleArn, 'arn:aws:sts::123456789012:assumed-role/Reader/alice')
@@ -68,6 +68,7 @@ suite('assuming a role', () => {
       RoleArn: request.roleArn,
       RoleSessionName: 'alice',
       ExternalId: 'extra',
+      DurationSeconds: '900',
     })
   })
 

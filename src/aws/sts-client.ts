@@ -79,7 +79,7 @@ export function openRoleCredentials({
   return {
     async get(request) {
       const region = stsRegion(request.region, parseRoleArn(request.roleArn).partition)
-      const { app, roleArn, sessionName, externalId = '', user, durationSeconds = 0 } = request
+      const { app, roleArn, sessionName, externalId = '', user, durationSeconds } = request
       const key = JSON.stringify([app, roleArn, sessionName, externalId, user, durationSeconds])
       const found = kept.get(key)
       if (found !== undefined && (found.role === undefined || isFresh(found.role))) return found.fetched
@@ -116,6 +116,8 @@ export function stsRegion(region: string, partition: string): string {
 }
 
 const EARLY_MS = 120_000
+/** The shortest that STS gives; its own default would be an hour. */
+const SHORTEST_SECONDS = 900
 const MAX_KEPT = 10_000
 const FIRST_REGION: Readonly<Record<string, string>> = {
   'aws-cn': 'cn-north-1',
@@ -130,14 +132,14 @@ interface Kept {
 }
 
 async function assumeRole(client: STSClient, request: RoleRequest): Promise<AssumedRole> {
-  const { roleArn, sessionName, externalId, durationSeconds } = request
+  const { roleArn, sessionName, externalId, durationSeconds = SHORTEST_SECONDS } = request
   try {
     const { Credentials: given, AssumedRoleUser: user } = await client.send(
       new AssumeRoleCommand({
         RoleArn: roleArn,
         RoleSessionName: sessionName,
         ...(externalId ? { ExternalId: externalId } : {}),
-        ...(durationSeconds === undefined ? {} : { DurationSeconds: durationSeconds }),
+        DurationSeconds: durationSeconds,
       }),
     )
     if (!given?.AccessKeyId || !given.SecretAccessKey || !given.SessionToken || !given.Expiration || !user?.Arn) {
