@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { suite, test } from 'node:test'
+import { InvalidInput } from '#errors.ts'
 import { Secret } from '#secret.ts'
 import { createLog, openLog } from './log.ts'
 
@@ -49,6 +50,12 @@ suite('a line of text', () => {
       (log: ReturnType<typeof createLog>) =>
         log.warn('failed', { error: new Error('a', { cause: new TypeError('b') }) }),
       'WARN  failed error:"Error: a: caused by TypeError: b"\n',
+    ],
+    [
+      'says what to do about an error',
+      (log: ReturnType<typeof createLog>) =>
+        log.warn('failed', { error: new InvalidInput('no port', { hint: 'set one' }) }),
+      'WARN  failed hint:"set one" error:"InvalidInput: no port"\n',
     ],
     ['leaves out what is below the severity', (log: ReturnType<typeof createLog>) => log.debug('x'), ''],
     [

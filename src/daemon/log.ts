@@ -3,7 +3,7 @@ import { createWriteStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import pino from 'pino'
-import { InvalidInput } from '#errors.ts'
+import { AccessError, InvalidInput } from '#errors.ts'
 import type { Log, LogFields } from '#log.ts'
 import type { LogConfig } from './config-teleport.ts'
 
@@ -19,7 +19,7 @@ export interface LogOutputs {
 
 /**
  * Opens the log: lines of text or of JSON, to a stream or to a file that is created and truncated. Errors are written
- * with their chain of causes, and with their stacks at level debug alone.
+ * with their chain of causes and what to do about them, and with their stacks at level debug alone.
  *
  * @throws {InvalidInput} `failed to create the log file`
  */
@@ -96,12 +96,14 @@ export function createLog(
 
 /** Fields under names of the log itself would be lost; errors have no JSON of their own. */
 function plain(fields: LogFields, withStacks: boolean): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(fields).map(([key, value]) => [
+  const hints = Object.values(fields).flatMap((value) => (value instanceof AccessError ? [value.hint] : []))
+  return Object.fromEntries([
+    ...hints.map((hint) => ['hint', hint]),
+    ...Object.entries(fields).map(([key, value]) => [
       ['level', 'message', 'timestamp', 'component'].includes(key) ? `${key}_` : key,
       value instanceof Error ? errorText(value, withStacks) : value,
     ]),
-  )
+  ])
 }
 
 const MAX_CAUSES = 8
