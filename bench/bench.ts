@@ -9,13 +9,13 @@ export interface Bench {
   run(options: BenchOptions): Promise<BenchResult>
 }
 
-export interface BenchOptions {
+interface BenchOptions {
   readonly long: boolean
   readonly say: (line: string) => void
 }
 
 /** What is printed as one line of JSON at the end. */
-export interface BenchResult {
+interface BenchResult {
   readonly bench: string
   readonly input: Readonly<Record<string, unknown>>
   readonly metrics: readonly Metric[]

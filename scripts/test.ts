@@ -12,7 +12,7 @@ const files = globSync(['{src,lab,test,tour,scripts,bench}/**/*.test.ts'], { cwd
 
 const count = { passed: 0, failed: 0, skipped: 0 }
 const skipped: string[] = []
-const tests = run({ files, concurrency: 2, timeout: 600_000 })
+const tests = run({ files, concurrency: 2, timeout: 180_000 })
 tests.on('test:pass', ({ name, skip, details }) => {
   if (details.type === 'suite') return
   if (skip === undefined || skip === false) count.passed++

@@ -15,7 +15,7 @@ export interface Shell {
   start(line: string): Running
 }
 
-export interface RunOptions {
+interface RunOptions {
   readonly input?: string
   readonly env?: Readonly<Record<string, string>>
   readonly mayFail?: boolean

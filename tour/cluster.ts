@@ -45,7 +45,7 @@ export interface Person {
   login(flags?: string): Promise<void>
 }
 
-export interface AgentOptions {
+interface AgentOptions {
   readonly name: string
   /** Lines below `app_service`, indented by two. */
   readonly appLines: readonly string[]

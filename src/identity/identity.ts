@@ -64,7 +64,7 @@ export interface RouteToApp {
   readonly azureIdentity?: string
 }
 
-export interface RouteToKube {
+interface RouteToKube {
   readonly name: string
   readonly serverName: string
 }

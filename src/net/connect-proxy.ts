@@ -11,7 +11,7 @@ export interface ConnectTarget {
 }
 
 /** Why a CONNECT request is not served, as an HTTP answer with a text body. */
-export interface ConnectRefusal {
+interface ConnectRefusal {
   readonly status: number
   readonly body: string
   readonly headers?: Readonly<Record<string, string>>

@@ -32,7 +32,7 @@ export interface Egress extends Disposable {
 }
 
 /** A host outside cannot be reached. */
-export class EgressFailed extends AccessError {
+class EgressFailed extends AccessError {
   override readonly code = 'unavailable'
 
   /** @param target as `example.com:443` */

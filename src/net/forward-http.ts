@@ -33,7 +33,7 @@ export interface ForwardSummary {
 }
 
 /** The upstream server failed before its answer began: the caller still answers in its own words. */
-export class UpstreamFailed extends AccessError {
+class UpstreamFailed extends AccessError {
   override readonly code = 'unavailable'
 
   /** @param target host name that was called */

@@ -8,7 +8,7 @@ import type { ProxyLimits } from './config.ts'
 import { TokenBuckets } from './token-buckets.ts'
 
 /** A connection that has come in. */
-export interface Incoming {
+interface Incoming {
   readonly socket: Duplex
   /** IP address. */
   readonly clientAddress: string

@@ -25,7 +25,7 @@ export interface WebServer extends AsyncDisposable {
   serve(connection: WebConnection): Promise<void>
 }
 
-export interface WebConnection {
+interface WebConnection {
   readonly socket: Duplex
   readonly serverName: string | undefined
   /** IP address. */

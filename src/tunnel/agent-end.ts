@@ -51,13 +51,13 @@ export interface OpenTunnelsOptions {
 }
 
 /** What the proxy says of a stream, and whether it is about to go. */
-export interface ServedStreamMeta extends StreamMeta {
+interface ServedStreamMeta extends StreamMeta {
   /** Aborts when the tunnel takes no more streams: the proxy waits for this one to end. */
   readonly leaving: AbortSignal
 }
 
 /** Pauses between attempts grow by `stepMs` up to `maxMs`; each is shortened by a random part of up to a half. */
-export interface Backoff {
+interface Backoff {
   readonly stepMs: number
   readonly maxMs: number
 }

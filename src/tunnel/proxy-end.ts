@@ -40,7 +40,7 @@ export interface AcceptTunnelOptions {
 }
 
 /** The peer is not a member of this cluster that may hold a tunnel. */
-export class TunnelRefused extends Unauthenticated {
+class TunnelRefused extends Unauthenticated {
   constructor(what: string, cause?: unknown) {
     super(`tunnel refused: ${what}`, { hint: 'have the agent join this cluster', cause })
   }
