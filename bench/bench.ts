@@ -9,7 +9,7 @@ export interface Bench {
   run(options: BenchOptions): Promise<BenchResult>
 }
 
-interface BenchOptions {
+export interface BenchOptions {
   readonly long: boolean
   readonly say: (line: string) => void
 }
