@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
 import { chmod, copyFile, type FileHandle, mkdir, open, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Log } from '#log.ts'
@@ -48,7 +49,10 @@ export async function openSpoolFile(path: string, log: Log): Promise<SpoolConten
   return { file, openIntents, pending }
 }
 
-/** The file and what is known of it. Writes, reads and `rewrite` must not overlap: their caller sees to that. */
+/**
+ * The file and what is known of it. Neither `append` nor reads and `acknowledge` may overlap with `rewrite`, nor with
+ * themselves: their caller sees to that.
+ */
 export class SpoolFile {
   readonly path: string
   #handle: FileHandle
@@ -77,8 +81,8 @@ export class SpoolFile {
   /** Resolves when the frames are on disk; when it rejects, none of them is in the file. */
   async append(frames: Buffer): Promise<void> {
     try {
-      await this.#handle.write(frames, 0, frames.length, this.#end)
-      await this.#handle.datasync()
+      const { bytesWritten } = await this.#handle.write(frames, 0, frames.length, this.#end)
+      if (bytesWritten < frames.length) throw new Error(`only ${bytesWritten} of ${frames.length} bytes were written`)
     } catch (error) {
       await this.#handle.truncate(this.#end).catch(() => {}) // the next write goes to the same place
       throw error
@@ -135,10 +139,12 @@ export class SpoolFile {
   }
 }
 
+/** Each write is on disk when it returns: one turn of a thread, where a write and a flush are two. POSIX open(2), O_DSYNC. */
+const READ_WRITE_FLUSHED = constants.O_RDWR | constants.O_DSYNC
 const READ_BYTES = 1024 * 1024 + maxBodyBytes
 
 async function openExisting(path: string, log: Log): Promise<SpoolFile | undefined> {
-  const handle = await open(path, 'r+').catch((error: unknown) => {
+  const handle = await open(path, READ_WRITE_FLUSHED).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
     throw error
   })
@@ -161,7 +167,7 @@ async function openExisting(path: string, log: Log): Promise<SpoolFile | undefin
 async function createFile(path: string, frames: readonly Buffer[]): Promise<SpoolFile> {
   const generation = randomBytes(8)
   const temporary = `${path}.new`
-  const handle = await open(temporary, 'w+', 0o600)
+  const handle = await open(temporary, READ_WRITE_FLUSHED | constants.O_CREAT | constants.O_TRUNC, 0o600)
   const bytes = Buffer.concat([encodeHeader(generation), ...frames])
   await handle.writeFile(bytes)
   await handle.sync()

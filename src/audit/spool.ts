@@ -104,7 +104,7 @@ class FileSpool implements Spool {
   readonly #delivering: Promise<void>
   #queue: Queued[] = []
   #queuedBytes = 0
-  /** The last of what must not overlap: appending, reading, making anew. */
+  /** The last of what must not overlap: appending and making anew. Only the delivery reads, acknowledges and makes anew. */
   #turn: Promise<unknown> = Promise.resolve()
   #isFlushing = false
   #pending: number
@@ -228,7 +228,7 @@ class FileSpool implements Spool {
 
   /** Gives how much there was to do. */
   async #deliverBatch(signal: AbortSignal): Promise<number> {
-    const { frames: batch } = await this.#inTurn(() => this.#file.read(this.#file.acknowledged, BATCH))
+    const { frames: batch } = await this.#file.read(this.#file.acknowledged, BATCH)
     const last = batch.at(-1)
     if (last === undefined) return 0
     const events = batch.filter(({ type }) => type !== 'I').map(({ event }) => event)
@@ -239,7 +239,7 @@ class FileSpool implements Spool {
         this.#options.log.error('the auth service refused an audit event for good', { uid, event, reason })
       }
     }
-    await this.#inTurn(() => this.#acknowledge(last.end))
+    await this.#acknowledge(last.end)
     this.#pending -= events.length
     if (this.#pending === 0) {
       this.#drained.resolve()
@@ -253,7 +253,7 @@ class FileSpool implements Spool {
     const waiting = this.#file.end - end
     if (end < Math.max(Math.min(REWRITE_BYTES, this.#maxBytes / 8), waiting)) return
     try {
-      await this.#file.rewrite(this.#openIntents.values())
+      await this.#inTurn(() => this.#file.rewrite(this.#openIntents.values()))
     } catch (error) {
       this.#options.log.warn('the audit spool cannot be made smaller', { path: this.#options.path, error })
     }
