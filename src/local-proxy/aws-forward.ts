@@ -83,7 +83,7 @@ export function createAwsForwarder(
   }
   return (request, response) => {
     serve(request, response).catch((error: unknown) => {
-      if (error instanceof ClientGone || options.signal.aborted) return
+      if (error instanceof ClientGone || options.signal.aborted) return void response.destroy()
       log.debug('an AWS request failed', { error, host: request.headers.host, method: request.method })
       if (response.headersSent) response.destroy()
       else refuse(error, { request, response, onNotice })

@@ -356,6 +356,53 @@ suite('when one side goes away', () => {
     await assert.rejects(forwarder.outcome, /locked/)
   })
 
+  test('aborting before the answer has begun cuts the server, and leaves the caller to say why', async () => {
+    const lock = new AbortController()
+    const arrived = Promise.withResolvers<http.IncomingMessage>()
+    await using upstream = await serve((request) => {
+      request.on('error', () => {})
+      arrived.resolve(request)
+    })
+    await using proxy = await serve(async (request, response) => {
+      const target = { protocol: 'http:', host: '127.0.0.1', port: upstream.port }
+      const call = { request, response, target, headers: request.rawHeaders, body: request, signal: lock.signal }
+      await assert.rejects(forwardHttp(call), /locked/)
+      response.writeHead(403).end('you are locked')
+    })
+    const request = http.request({ port: proxy.port, host: '127.0.0.1', agent: false, method: 'PUT' })
+    request.on('error', () => {})
+    request.write('the first of many bytes')
+    const far = await arrived.promise
+    const cut = new Promise((resolve) => far.once('close', resolve))
+    lock.abort(new Error('locked'))
+    const [answer] = (await once(request, 'response')) as [http.IncomingMessage] // node:http, event "response"
+    assert.equal(await text(answer), 'you are locked')
+    await cut
+    request.destroy()
+  })
+
+  test('a client that reads only when it has sent everything gets the answer of a server that read little and left', async () => {
+    const arrived = Promise.withResolvers<http.IncomingMessage>()
+    await using forwarder = await forwarderTo((request, response) => {
+      response.writeHead(403, { 'content-length': 2 }).end('no')
+      request.pause()
+      arrived.resolve(request)
+    })
+    const body = Buffer.alloc(8_000_000)
+    const socket = net.connect(forwarder.port, '127.0.0.1')
+    const sent = new Promise((resolve) => {
+      socket.write(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n`)
+      socket.write(body, resolve)
+    })
+    await forwarder.outcome
+    const server = await arrived.promise
+    server.socket.destroy()
+    await sent
+    const [answer] = await once(socket, 'data')
+    assert.match(String(answer), /^HTTP\/1\.1 403 /)
+    socket.destroy()
+  })
+
   test('silence for idleMs ends the call', async () => {
     await using forwarder = await forwarderTo(() => {}, { idleMs: 20 })
     const answer = get(forwarder.port)
