@@ -18,6 +18,8 @@ export async function dialProxy({ proxyAddr, egress, signal }: DialProxyOptions)
 }
 
 export interface DialAppOptions extends DialProxyOptions {
+  /** Name of the app, for errors. */
+  readonly app: string
   /** `LABEL.app.CLUSTER`: names the route, and is what the agent's certificate must bear. */
   readonly serverName: string
   /** The app certificate and its key, PEM. */
@@ -59,10 +61,13 @@ export async function dialApp(options: DialAppOptions): Promise<tls.TLSSocket> {
         cause,
       })
     }
-    throw new Unavailable(`no agent of this app answers through ${formatProxyAddress(options.proxyAddr)}`, {
-      hint: 'try again in a moment; if it stays, ask an administrator whether the Application Service runs',
-      cause,
-    })
+    throw new Unavailable(
+      `no agent of app ${JSON.stringify(options.app)} answers through ${formatProxyAddress(options.proxyAddr)}`,
+      {
+        hint: 'run "tsh apps ls" to see whether the app is still there, and try again in a moment; if it is, ask an administrator whether the Application Service runs',
+        cause,
+      },
+    )
   }
 }
 

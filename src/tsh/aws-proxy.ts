@@ -178,6 +178,7 @@ function localApp(
     async dial(signal) {
       const valid = await current()
       const socket = await dialApp({
+        app,
         proxyAddr: login.profile.proxy,
         egress,
         serverName: valid.route.serverName,
