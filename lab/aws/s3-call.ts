@@ -18,18 +18,19 @@ export type S3Operation = (s3: S3Call) => Promise<Answer> | Answer
 const s3Namespace = 'http://s3.amazonaws.com/doc/2006-03-01/'
 
 /**
- * The bucket of a request that may do `action` there, on `key` where one is given.
+ * The bucket of a request that may do `action` there, on `key` where one is given. `anywhere`: in a region that is not
+ * the one that was asked, as the source of a copy may be.
  *
  * @throws {AwsError} NoSuchBucket, PermanentRedirect, AuthorizationHeaderMalformed, AccessDenied
  */
-export function openBucket(s3: S3Call, action: string, key?: string): Bucket {
+export function openBucket(s3: S3Call, action: string, key?: string, where: 'here' | 'anywhere' = 'here'): Bucket {
   const bucket = s3.store.findBucket(s3.bucket)
   if (!bucket) {
     throw new AwsError('NoSuchBucket', 404, 'The specified bucket does not exist', {
       fields: { BucketName: s3.bucket },
     })
   }
-  checkRegion(s3, bucket)
+  if (where === 'here') checkRegion(s3, bucket)
   const refusal = refusalFor(s3, bucket, action, key)
   if (refusal) throw refusal
   return bucket

@@ -43,7 +43,7 @@ export const objectOperations: Readonly<Record<string, S3Operation>> = {
         'Copy Source must mention the source bucket and key: sourcebucket/sourcekey',
         'x-amz-copy-source',
       )
-    const source = findObject({ ...s3, bucket: from, key })
+    const source = findObject({ ...s3, bucket: from, key }, 'anywhere')
     const replace = s3.call.headers['x-amz-metadata-directive'] === 'REPLACE'
     if (!replace && from === s3.bucket && key === s3.key) {
       throw new AwsError(
@@ -171,8 +171,8 @@ function readObject(s3: S3Call, withBody: boolean): Answer {
 }
 
 /** Who may not list the bucket is not told whether a key exists. */
-function findObject(s3: S3Call): StoredObject {
-  const bucket = openBucket(s3, 's3:GetObject', s3.key)
+function findObject(s3: S3Call, where: 'here' | 'anywhere' = 'here'): StoredObject {
+  const bucket = openBucket(s3, 's3:GetObject', s3.key, where)
   const object = bucket.objects.get(s3.key)
   if (object) return object
   throw (

@@ -230,6 +230,13 @@ suite('S3', () => {
     await assert.rejects(west.send(new HeadBucketCommand({ Bucket: 'in-ireland' })), { name: 'NotFound' })
   })
 
+  test('copies from another region', async () => {
+    lab.createBucket('far-away', { region: 'eu-west-1' })
+    await lab.putObject('far-away', 'from', 'over the sea')
+    await s3.send(new CopyObjectCommand({ Bucket, Key: 'copied-here', CopySource: 'far-away/from' }))
+    assert.equal(String(await read('copied-here')), 'over the sea')
+  })
+
   test('refuses to write for a role that may only read, in the words of S3', async () => {
     const reading = new S3Client(settings(reader))
     assert.ok((await reading.send(new ListBucketsCommand({}))).Buckets?.some(({ Name }) => Name === Bucket))
