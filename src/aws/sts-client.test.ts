@@ -6,7 +6,8 @@ import type { AddressInfo } from 'node:net'
 import { after, before, beforeEach, suite, test } from 'node:test'
 import { Secret } from '#secret.ts'
 import { type BaseCredentials, NoCredentials, openCredentials } from './credentials-client.ts'
-import { AssumeRoleFailed, openRoleCredentials, type RoleRequest, stsRegion } from './sts-client.ts'
+import { openRoleCredentials, type RoleRequest } from './sts-client.ts'
+import { AssumeRoleFailed } from './sts-regions-client.ts'
 
 const request: RoleRequest = {
   app: 'awsconsole',
@@ -20,19 +21,32 @@ const answer = (count: number, expires: Date): string =>
   `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><AssumedRoleUser><AssumedRoleId>AROA:alice</AssumedRoleId><Arn>arn:aws:sts::123456789012:assumed-role/Reader/alice</Arn></AssumedRoleUser><Credentials><AccessKeyId>ASIA${count}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken><Expiration>${expires.toISOString()}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`
 const denial =
   '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: arn:aws:iam::1:user/agent is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::123456789012:role/Reader</Message></Error></ErrorResponse>'
+const disabled =
+  '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>RegionDisabledException</Code><Message>STS is not activated in this region</Message></Error></ErrorResponse>'
+const caller =
+  '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult><Arn>arn:aws:iam::1:user/agent</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>'
 
 suite('assuming a role', () => {
   const bodies: URLSearchParams[] = []
+  const regions: string[] = []
   const agent = new https.Agent()
   let status = 200
+  let closedRegion = ''
+  let serverDate: Date | undefined
   let now = new Date('2030-01-01T00:00:00Z')
   const server = http.createServer(async (incoming, response) => {
     let body = ''
     for await (const part of incoming) body += part
-    bodies.push(new URLSearchParams(body))
+    const fields = new URLSearchParams(body)
+    bodies.push(fields)
+    const region = /Credential=[^/]*\/\d+\/([^/]+)/.exec(incoming.headers.authorization ?? '')?.[1] ?? ''
+    regions.push(region)
+    if (serverDate !== undefined) response.setHeader('date', serverDate.toUTCString())
+    if (region === closedRegion) return response.writeHead(403, { 'content-type': 'text/xml' }).end(disabled)
+    if (fields.get('Action') === 'GetCallerIdentity') return response.end(caller)
     const text =
       status === 200 ? answer(bodies.length, new Date(now.getTime() + 900_000)) : status === 403 ? denial : ''
-    response.writeHead(status, { 'content-type': 'text/xml' }).end(text)
+    return response.writeHead(status, { 'content-type': 'text/xml' }).end(text)
   })
   const base = async (): Promise<BaseCredentials> => ({
     accessKeyId: 'AKIA',
@@ -48,6 +62,7 @@ suite('assuming a role', () => {
   })
   beforeEach(() => {
     bodies.length = 0
+    regions.length = 0
     status = 200
   })
   after(() => {
@@ -123,6 +138,28 @@ suite('assuming a role', () => {
     )
   })
 
+  test('asks the region of the request first, and the home region where that one is of no use', async () => {
+    await using roles = openRoleCredentials({ base, agent, clock: () => now, homeRegion: 'us-west-2' })
+    closedRegion = 'me-south-1'
+    await roles.get({ ...request, region: 'me-south-1' })
+    await roles.get({ ...request, region: 'me-south-1', user: 'bob' })
+    await roles.get({ ...request, region: 'eu-west-1', user: 'carol' })
+    assert.deepEqual(regions, ['me-south-1', 'us-west-2', 'us-west-2', 'eu-west-1'])
+  })
+
+  test('says whose its own credentials are, and how far the clocks are apart', async () => {
+    await using roles = openRoleCredentials({ base, agent, clock: () => now })
+    for (const [ahead, says] of [
+      [0, 0],
+      [400_000, 400_000],
+      [-400_000, -399_001],
+    ] as const) {
+      serverDate = new Date(now.getTime() + ahead)
+      assert.deepEqual(await roles.identify('aws-us-gov'), { arn: 'arn:aws:iam::1:user/agent', aheadMs: says })
+    }
+    assert.deepEqual(new Set(regions), new Set(['us-gov-west-1']))
+  })
+
   test('an agent without credentials says so', async () => {
     await using roles = openRoleCredentials({
       base: async () => {
@@ -133,13 +170,6 @@ suite('assuming a role', () => {
     })
     await assert.rejects(roles.get(request), NoCredentials)
   })
-})
-
-test('the endpoint is that of the region, or the first of the partition', () => {
-  assert.equal(stsRegion('eu-west-1', 'aws'), 'eu-west-1')
-  assert.equal(stsRegion('aws-global', 'aws'), 'us-east-1')
-  assert.equal(stsRegion('evil.example.com', 'aws-cn'), 'cn-north-1')
-  assert.equal(stsRegion('', 'aws-us-gov'), 'us-gov-west-1')
 })
 
 suite('the credential chain', () => {
