@@ -29,14 +29,24 @@ export function parseAwsHost(text: string): AwsEndpoint | undefined {
   if (host === undefined) return undefined
   const suffix = SUFFIXES.find(([name]) => host.endsWith(`.${name}`))
   if (suffix === undefined) return undefined
-  const labels = host
-    .slice(0, -suffix[0].length - 1)
-    .split('.')
-    .filter((label) => !DECORATION.has(label))
+  const rest = host.slice(0, -suffix[0].length - 1)
+  const labels = rest.split('.').filter((label) => !DECORATION.has(label))
   if (labels.some((label) => CUSTOMER_RUN.test(label))) return undefined
-  const found = locate(labels)
+  const found = locateBucket(rest) ?? locate(labels)
   const partition = found.region?.startsWith('us-gov') && suffix[1] === 'aws' ? 'aws-us-gov' : suffix[1]
   return { host, partition, ...found }
+}
+
+/**
+ * May a request to this host be signed for this service? A signature that STS would take goes to STS alone, and hosts
+ * behind which customers run code of their own get none that would be worth something elsewhere: whoever runs the code
+ * sees the signature, and could use it at another host under a name that nobody checks there.
+ */
+export function mayBeSignedFor({ host, service }: AwsEndpoint, signingName: string): boolean {
+  if ((signingName.toLowerCase() === 'sts') !== (service === 'sts')) return false
+  const own = CUSTOMER_CODE.get(service ?? '')
+  if (own !== undefined) return signingName === own
+  return !/\.on\.[a-z.]+$/.test(host) || signingName === service
 }
 
 /**
@@ -84,15 +94,32 @@ const SUFFIXES: readonly (readonly [suffix: string, partition: string])[] = (
 
 const DECORATION: ReadonlySet<string> = new Set(['dualstack', 'fips', 'vpce'])
 const CUSTOMER_RUN = /^(elb|compute|compute-\d+|rds|cache|redshift|neptune|docdb|mq|kafka|s3-website(-[a-z0-9-]+)?)$/
+/** Hosts whose answers are made by code of customers, and the name that is signed for them. */
+const CUSTOMER_CODE: ReadonlyMap<string, string> = new Map([
+  ['execute-api', 'execute-api'],
+  ['lambda-url', 'lambda'],
+  ['appsync-api', 'appsync'],
+])
 const REGION = /^(?:[a-z]{2}|eusc)(?:-[a-z]+){1,3}-\d{1,2}$/
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/
-const ALIASES: Readonly<Record<string, string>> = { queue: 'sqs' }
+const ALIASES: ReadonlyMap<string, string> = new Map([['queue', 'sqs']])
 
 function hostName(text: string): string | undefined {
   const [, host = '', port = '443'] = /^([^:/?#@\s]{1,254})(?::(\d{1,5}))?$/.exec(text) ?? []
   const name = host.toLowerCase().replace(/\.$/, '')
   if (name === '' || name.length > 253 || Number(port) > 65535 || Number(port) === 0) return undefined
   return name.split('.').every((label) => LABEL.test(label)) ? name : undefined
+}
+
+/**
+ * Buckets in front of S3: whatever stands there is the bucket, also what looks like a region or a decoration, or the log
+ * would name another bucket than the one that AWS serves.
+ */
+function locateBucket(rest: string): Omit<AwsEndpoint, 'host' | 'partition'> | undefined {
+  const [, prefix, region] = /^(.+)\.s3(?:-fips)?(?:\.dualstack)?(?:\.([a-z0-9-]+))?$/.exec(rest) ?? []
+  if (prefix === undefined || (region !== undefined && !isRegion(region)) || /(^|\.)vpce-/.test(prefix))
+    return undefined
+  return { service: 's3', prefix, ...(region === undefined ? {} : { region }) }
 }
 
 /** Region and service by their places: `PREFIX.SERVICE.REGION`, `PREFIX.REGION.SERVICE` (search domains), `PREFIX.SERVICE`. */
@@ -115,7 +142,7 @@ const isRegion = (label: string): boolean => REGION.test(label) || label === 'us
 
 function serviceOf(label: string): { service?: string } {
   const name = label.replace(/-fips$|^fips-/, '')
-  return name === '' ? {} : { service: ALIASES[name] ?? name }
+  return name === '' ? {} : { service: ALIASES.get(name) ?? name }
 }
 
 /** The labels of a VPC endpoint say where, not what: `bucket.vpce-1a-2b` is the path-style form. */

@@ -7,6 +7,9 @@ export function operationOfRest({ service, method, path }: AwsRequestFacts): str
   if (service === 'apigateway') return method
   if (service === 'es' || service === 'aoss') return `ESHttp${method.charAt(0)}${method.slice(1).toLowerCase()}`
   const parts = path.split('/').filter((part) => part !== '')
+  // What is resolved on the way would be another path than the one that is named here.
+  if (parts.some((part) => /^(\.|%2e){1,2}$/i.test(part))) return undefined
+  if (!Object.hasOwn(ROUTES, service)) return undefined
   return ROUTES[service]?.find((route) => route.method === method && fits(route.parts, parts))?.operation
 }
 

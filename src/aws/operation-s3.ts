@@ -66,7 +66,7 @@ function bucketOperation(
 ): string | undefined {
   const plain = BUCKET[`${method} ${sub}`]
   if (plain !== undefined) return plain
-  const property = BUCKET_PROPERTIES[sub]
+  const property = Object.hasOwn(BUCKET_PROPERTIES, sub) ? BUCKET_PROPERTIES[sub] : undefined
   if (property !== undefined) return propertyOperation(method, property, query.has('id'))
   if (sub !== '') return undefined
   switch (method) {

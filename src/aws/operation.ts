@@ -36,7 +36,7 @@ const unknownOperation = 'unknown'
 
 /** Decodes every protocol of AWS: target headers, CBOR paths, `Action` in query or form, and paths of REST services. */
 export function decodeOperation(request: AwsRequestFacts): AwsOperation {
-  const service = IAM_NAMES[request.service] ?? request.service
+  const service = IAM_NAMES.get(request.service) ?? request.service
   if (isS3(request.service)) return { service: 's3', ...operationOfS3(request) }
   const named = [...targets(request), ...cborPath(request), ...actions(request)]
   const [first] = named
@@ -61,14 +61,14 @@ const READING =
 const CREDENTIAL_GIVING = /^Get.*(Credentials|Token|PasswordData)/
 
 /** Signing names that IAM spells otherwise. */
-const IAM_NAMES: Readonly<Record<string, string>> = {
-  monitoring: 'cloudwatch',
-  email: 'ses',
-  streams: 'dynamodb',
-  'ingest.timestream': 'timestream',
-  'mobile-targeting': 'mobiletargeting',
-  tagging: 'tag',
-}
+const IAM_NAMES: ReadonlyMap<string, string> = new Map([
+  ['monitoring', 'cloudwatch'],
+  ['email', 'ses'],
+  ['streams', 'dynamodb'],
+  ['ingest.timestream', 'timestream'],
+  ['mobile-targeting', 'mobiletargeting'],
+  ['tagging', 'tag'],
+])
 
 /** `X-Amz-Target: DynamoDB_20120810.GetItem` */
 function targets({ headers }: AwsRequestFacts): string[] {

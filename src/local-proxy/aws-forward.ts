@@ -260,7 +260,7 @@ function refuse(
       : 'the local proxy failed (run tsh with --debug to see why)'
   const { query } = wireOf(request)
   const service =
-    /Credential=[^/]*\/\d{8}\/[^/]*\/([^/]*)\//.exec(request.headers.authorization ?? '')?.[1] ??
+    /Credential=[^/]{0,128}\/\d{8}\/[^/]{0,64}\/([^/]{0,64})\//.exec(request.headers.authorization ?? '')?.[1] ??
     (query.includes('X-Amz-') ? 's3' : '')
   const document = awsErrorDocument({
     protocol: protocolOf(service, request.rawHeaders, query),

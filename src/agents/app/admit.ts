@@ -1,6 +1,7 @@
 /** May this caller send this request to this app now? Asked for every request, and again while one is under way. */
 import { AccessError, type ErrorCode, unreachable } from '#errors.ts'
 import type { RouteToApp, UserIdentity } from '#identity/identity.ts'
+import { partitionMismatch } from '#rbac/aws-partition.ts'
 import { type AppRequest, decideApp } from '#rbac/decide-app.ts'
 import { explain } from '#rbac/decision.ts'
 import { findLock, identityTargets, isLockViewUnreliable, lockMessage, staleLocksText } from '#rbac/locks.ts'
@@ -72,6 +73,8 @@ export function admit(identity: UserIdentity, view: ClusterView, { now, roles }:
     }
   }
   const decision = decideApp(roles.of(identity, view), request)
+  const mismatch = decision.allowed && request.awsRoleArn !== undefined && partitionMismatch(app, request.awsRoleArn)
+  if (mismatch) return { allowed: false, code: 'denied', reason: 'aws-partition', ...mismatch }
   if (decision.allowed) return { allowed: true, app, route, grantedBy: decision.grantedBy }
   const needsMfa = decision.reason === 'mfa-required' || decision.reason === 'device-required'
   return {

@@ -1,7 +1,7 @@
 /** Takes apart an AWS request as the local proxy on the workstation sends it. Pure: nothing of it is signed or sent here. */
-import { type AwsEndpoint, parseAwsHost } from '#aws/endpoint.ts'
+import { type AwsEndpoint, mayBeSignedFor, parseAwsHost } from '#aws/endpoint.ts'
 import { forwarding, type PayloadMode, payloadModes } from '#aws/forwarding.ts'
-import { dropHeaders, headerValues, type Scope } from '#aws/sigv4.ts'
+import { dropHeaders, headerValues, isS3, type Scope } from '#aws/sigv4.ts'
 import { type Authorization, dropPresigned, parseAuthorization, parsePresigned } from '#aws/sigv4-authorization.ts'
 import { streamingPayload, streamingPayloadTrailer, streamingUnsignedTrailer } from '#aws/sigv4-chunks.ts'
 import { InvalidInput } from '#errors.ts'
@@ -55,6 +55,7 @@ export function parseAwsRequest({
   const sentQuery = at === -1 ? '' : url.slice(at + 1)
   const isPresigned = one(rawHeaders, forwarding.presigned) === '1'
   const authorization = parseSignature(rawHeaders, sentQuery, isPresigned)
+  checkMeaning({ method, path, endpoint, authorization })
   const { payloadMode, payloadHash } = parsePayload(rawHeaders)
   const trailer = one(rawHeaders, forwarding.trailer)
   return {
@@ -96,6 +97,28 @@ function parseSignature(headers: readonly string[], query: string, isPresigned: 
   if (authorization === undefined || more.length > 0) throw invalid('the request is not signed exactly once', VIA_TSH)
   return parseAuthorization(authorization)
 }
+
+/** What is signed must mean the same to us, who name and record it, and to AWS. */
+function checkMeaning({
+  method,
+  path,
+  endpoint,
+  authorization: { scope },
+}: Pick<AwsRequest, 'method' | 'path' | 'endpoint'> & { readonly authorization: Authorization }): void {
+  // TRACE would send the signed headers back to the caller (RFC 9110 §9.3.8).
+  if (!METHODS.has(method)) throw invalid(`AWS knows no method ${method}`, 'call AWS with one of its own clients')
+  if (!mayBeSignedFor(endpoint, scope.service)) {
+    throw invalid(
+      `a request to ${endpoint.host} is not signed for the service ${JSON.stringify(scope.service)}`,
+      'sign for the service that the host belongs to',
+    )
+  }
+  if (!isS3(scope.service) && path.split('/').some((part) => /^(\.|%2e){1,2}$/i.test(part))) {
+    throw invalid('the path has "." or ".." in it', 'send the path that is meant')
+  }
+}
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 /** How the body arrives and what is signed for it must fit together. */
 function parsePayload(headers: readonly string[]): { payloadMode: PayloadMode; payloadHash: string } {

@@ -90,9 +90,9 @@ class AwsExchange {
       this.#aws = aws
       const form = await untilAborted(this.#readForm(aws), call.signal)
       this.#operation = operationOf(aws, form)
-      if (isAssumeRole(aws, form)) return await this.#assumeRole(call, aws, form)
-      const refusal = refuseCredentialCall(aws, form)
+      const refusal = refuseCredentialCall(aws, form, this.#operation)
       if (refusal !== undefined) return await this.refuse(refusal)
+      if (isAssumeRole(aws, form)) return await this.#assumeRole(call, aws, form)
       await this.#announce(call)
       await this.#forward(call, aws, form)
     } catch (error) {
@@ -355,7 +355,10 @@ const outcomeOf = ({ status, requestBytes, responseBytes }: ForwardSummary): Cal
 /** For refusals of requests that could not be read: the service in the credential scope, if there is one. */
 function guessService(headers: readonly string[]): string {
   return (
-    /Credential=[^/]*\/\d{8}\/[^/]*\/([^/]*)\/aws4_request/.exec(rawHeader(headers, 'authorization') ?? '')?.[1] ?? ''
+    // With bounds, because a header of many beginnings would take time in their square.
+    /Credential=[^/]{0,128}\/\d{8}\/[^/]{0,64}\/([^/]{0,64})\/aws4_request/.exec(
+      rawHeader(headers, 'authorization') ?? '',
+    )?.[1] ?? ''
   )
 }
 

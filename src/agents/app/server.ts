@@ -82,6 +82,8 @@ export interface AppServer extends AsyncDisposable {
 /** How often requests under way are decided again, for what no change announces: expiry and staleness. */
 const REVIEW_MS = 1_000
 const HANDSHAKE_MS = 15_000
+/** For the first request of a connection that was made while its agent or proxy is leaving. */
+const FIRST_REQUEST_MS = 1_000
 /** AWS session tokens alone have kilobytes. */
 const MAX_HEADER_BYTES = 64 * 1024
 
@@ -96,6 +98,7 @@ interface Connection {
   readonly clientAddress: string
   /** Answers under way. */
   readonly answers: Set<http.ServerResponse>
+  hasServed: boolean
   isLeaving: boolean
 }
 
@@ -145,7 +148,7 @@ class TlsAppServer implements AppServer {
     signal.addEventListener('abort', abort, { once: true })
     this.#streams.add(stream)
     try {
-      if (signal.aborted || this.#draining.signal.aborted) stream.destroy()
+      if (signal.aborted) stream.destroy()
       else await this.#handshake(stream, meta)
       await closed.promise
     } finally {
@@ -158,7 +161,7 @@ class TlsAppServer implements AppServer {
   async drain(): Promise<void> {
     this.#draining.abort()
     // However a stream ends, it closes: an error of it is no error of the drain.
-    await Promise.all([...this.#streams].map((stream) => stream.closed || closed(stream)))
+    for (const stream of this.#streams) if (!stream.closed) await closed(stream) // a set gives what is added meanwhile too
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -202,7 +205,14 @@ class TlsAppServer implements AppServer {
     }
     try {
       const identity = this.#identify(socket)
-      const connection: Connection = { identity, appName, clientAddress, answers: new Set(), isLeaving: false }
+      const connection: Connection = {
+        identity,
+        appName,
+        clientAddress,
+        answers: new Set(),
+        hasServed: false,
+        isLeaving: false,
+      }
       this.#connections.set(socket, connection)
       const { signal: draining } = this.#draining
       endWhen(leaving === undefined ? draining : AbortSignal.any([draining, leaving]), socket, connection)
@@ -256,6 +266,7 @@ class TlsAppServer implements AppServer {
     }
     this.#calls.add(live)
     connection.answers.add(response)
+    connection.hasServed = true
     try {
       const { app, admission } = this.#admit(connection)
       if (admission.allowed) await this.#options.handler.serve({ ...call, ...admission })
@@ -292,12 +303,20 @@ class TlsAppServer implements AppServer {
 
 const closed = (stream: Duplex): Promise<void> => new Promise((resolve) => stream.once('close', () => resolve()))
 
-/** Ends an idle connection at once, and a busy one with its last answer, which says so to the client. */
+/**
+ * Ends an idle connection at once, and a busy one with its last answer, which says so to the client. A new one may be
+ * about to bring its first request: it gets a moment for that.
+ */
 function endWhen(leaving: AbortSignal, socket: tls.TLSSocket, connection: Connection): void {
   const leave = (): void => {
     connection.isLeaving = true
     for (const response of connection.answers) response.shouldKeepAlive = false
-    if (connection.answers.size === 0) socket.end()
+    if (connection.answers.size > 0) return
+    if (connection.hasServed) socket.end()
+    else {
+      const timer = setTimeout(() => connection.answers.size === 0 && socket.end(), FIRST_REQUEST_MS)
+      socket.once('close', () => clearTimeout(timer))
+    }
   }
   if (leaving.aborted) {
     leave()
