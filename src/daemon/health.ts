@@ -70,11 +70,15 @@ export interface HealthOptions {
   readonly log: Log
 }
 
+/** Monitoring needs a few; the rest of the process needs its descriptors. */
+const MAX_CONNECTIONS = 256
+
 /** @throws {InvalidInput} where the address cannot be listened on */
 export async function listenForHealth({ address, health, log }: HealthOptions): Promise<HealthListener> {
   const started = Date.now()
   const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+    // Not `new URL`, which throws for some of what a client may send, such as "//".
+    const [pathname] = (request.url ?? '/').split('?', 1)
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return send(response, 405, { error: 'only GET is served here' })
     if (pathname === '/healthz') return send(response, 200, { status: 'ok' })
@@ -83,6 +87,8 @@ export async function listenForHealth({ address, health, log }: HealthOptions): 
     return send(response, 404, { error: 'try /healthz, /readyz or /metrics' })
   })
   server.requestTimeout = 10_000
+  server.headersTimeout = 10_000
+  server.maxConnections = MAX_CONNECTIONS
   try {
     server.listen(address.port, address.host)
     await once(server, 'listening')
