@@ -10,6 +10,11 @@ export function partitionOfRegion(region: string): string | undefined {
   return PARTITIONS.find(({ regions }) => regions.test(region))?.name
 }
 
+/** `aws-cn` of `arn:aws-cn:iam::123456789012:role/Reader`; nothing of what does not begin as an ARN. */
+export function partitionOfArn(arn: string): string | undefined {
+  return /^arn:([a-z][a-z0-9-]{0,30}):/.exec(arn)?.[1]
+}
+
 /**
  * Where to ask STS for a role of `partition`, best first: in the region of the request, near to what it asks for, and
  * then in `home`, the agent's own, or the partition's first. Regions of other partitions are left out. What a regional

@@ -114,6 +114,11 @@ suite('who is let in', () => {
       who: { ...alice, routeToApp: { ...route, awsRoleArn: `${READER}2` } },
       reason: 'aws-role-not-allowed',
     },
+    {
+      says: 'not as a role of another partition of AWS than the app is of',
+      sees: { app: () => app({ uri: 'https://console.amazonaws.cn/' }) },
+      reason: 'aws-partition',
+    },
     { says: 'nobody whose roles are all gone', sees: { roles: [] }, reason: 'no-role-matches' },
     {
       says: 'nobody whom a role denies',

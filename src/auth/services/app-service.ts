@@ -9,6 +9,7 @@ import { AccessDenied, InvalidInput, NotFound } from '#errors.ts'
 import type { AppService, StartAppSessionRequest } from '#gen/access/v1/access_pb.ts'
 import type { RouteToApp, UserIdentity } from '#identity/identity.ts'
 import { parsePublicKey } from '#pki/key.ts'
+import { partitionMismatch } from '#rbac/aws-partition.ts'
 import { type AccessState, awsRoleArnsFor, azureIdentitiesFor, decideApp, visibleApps } from '#rbac/decide-app.ts'
 import { type Decision, explain } from '#rbac/decision.ts'
 import { sessionTtl } from '#rbac/session-ttl.ts'
@@ -55,6 +56,11 @@ export function appService(parts: Parts): ServiceImpl<typeof AppService> {
         const error = refusal(app, decision, request)
         await trail.record('app.session.start', { ...fields, success: false, error: error.message })
         throw error
+      }
+      const mismatch = partitionMismatch(app, request.awsRoleArn)
+      if (mismatch) {
+        await trail.record('app.session.start', { ...fields, success: false, error: mismatch.message })
+        throw new AccessDenied(mismatch.message, { hint: mismatch.hint })
       }
       const identity = appIdentity(parts, who, { app, route, ttlSeconds: Number(request.ttlSeconds) })
       const certificate = issueAppCertificate(parts.authorities.signer('user'), identity, publicKey, parts.clock())
