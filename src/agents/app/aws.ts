@@ -22,6 +22,7 @@ import { askWhole, unreadableAnswer, untilAborted } from './aws-ask.ts'
 import { planAssumeRole, readAssumeRoleAnswer, replaceCredentials } from './aws-assume-role.ts'
 import { isAssumeRole, mayAskForCredentials, refuseCredentialCall } from './aws-credential-calls.ts'
 import { type CallFacts, type CallOutcome, chunkEvent, type EventSource, requestEvent } from './aws-event.ts'
+import { refuseOtherPartition } from './aws-partition.ts'
 import { type AwsRequest, parseAwsRequest } from './aws-request.ts'
 import { hasBody, isOfUnknownLength, signForAws } from './aws-sign.ts'
 import { HandedOutKeys, isHandedOutId, unknownRole } from './handed-out-keys.ts'
@@ -90,6 +91,8 @@ class AwsExchange {
       this.#aws = aws
       const form = await untilAborted(this.#readForm(aws), call.signal)
       this.#operation = operationOf(aws, form)
+      const misdirected = refuseOtherPartition(aws, call.route.awsRoleArn ?? '')
+      if (misdirected !== undefined) return await this.refuse(misdirected)
       const refusal = refuseCredentialCall(aws, form, this.#operation)
       if (refusal !== undefined) return await this.refuse(refusal)
       if (isAssumeRole(aws, form)) return await this.#assumeRole(call, aws, form)
