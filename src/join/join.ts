@@ -4,13 +4,14 @@ import { createClient } from '@connectrpc/connect'
 import type { Clock } from '#clock.ts'
 import { AccessError, Conflict, InvalidInput } from '#errors.ts'
 import { JoinService } from '#gen/access/v1/access_pb.ts'
-import type { SystemRole } from '#identity/identity.ts'
+import { type SystemRole, systemRoles } from '#identity/identity.ts'
 import { attestToken } from '#join/token/attest.ts'
 import type { Log } from '#log.ts'
 import type { Egress } from '#net/egress.ts'
 import { parseCertificate } from '#pki/certificate.ts'
 import { UntrustedCertificate, verifyChain } from '#pki/chain.ts'
 import { generateKeyPair, publicKeyPem } from '#pki/key.ts'
+import type { ClientCertificate } from '#rpc/client.ts'
 import { readCaPins } from './ca-pin.ts'
 import { type ClusterAddress, formatClusterAddress, openClusterRpc, parseClusterAddress } from './cluster-address.ts'
 import { fetchHostAuthorities } from './host-authorities.ts'
@@ -99,7 +100,14 @@ async function joinOnce(
     ...(signal ? { signal } : {}),
   })
   const keys = generateKeyPair()
-  await using connection = openClusterRpc({ address, egress, clusterName, hostAuthorities: certificates })
+  const certificate = await otherCertificate(options, { clusterName, roots: certificates })
+  await using connection = openClusterRpc({
+    address,
+    egress,
+    clusterName,
+    hostAuthorities: certificates,
+    ...(certificate && { certificate }),
+  })
   const response = await createClient(JoinService, connection.transport).join(
     {
       ...evidence,
@@ -114,6 +122,24 @@ async function joinOnce(
   await store.put(role, identity)
   log.info('joined the cluster', { cluster: clusterName, role, hostId: identity.hostId })
   return identity
+}
+
+/** That of another role of this machine: with it the machine keeps its one host id. */
+async function otherCertificate(
+  { store, role, clock }: JoinOptions,
+  { clusterName, roots }: { readonly clusterName: string; readonly roots: readonly string[] },
+): Promise<ClientCertificate | undefined> {
+  for (const other of systemRoles) {
+    const kept = other === role ? undefined : await store.find(other)
+    if (kept === undefined || kept.hostId !== store.hostId || kept.clusterName !== clusterName) continue
+    try {
+      verifyChain({ chain: [kept.certificatePem], roots, at: clock(), purpose: 'client' })
+      return { cert: kept.certificatePem, key: kept.privateKeyPem }
+    } catch (error) {
+      if (!(error instanceof UntrustedCertificate)) throw error
+    }
+  }
+  return undefined
 }
 
 /** What this machine can show. @throws {InvalidInput} */

@@ -52,7 +52,7 @@ export function joinService(parts: Parts): ServiceImpl<typeof JoinService> {
       const caller = callerOf(context)
       parsePublicKey(request.publicKeyPem)
       const { token, role } = await verify(caller, request)
-      const hostId = await chooseHostId(parts, caller, request.hostId, role)
+      const hostId = await chooseHostId(parts, caller, request.hostId)
       const identity: HostIdentity = {
         kind: 'host',
         hostId,
@@ -151,16 +151,19 @@ const visibleTokenName = ({ method, token }: JoinRequest): string =>
   (method === 'token' ? maskTokenName(token) : token).slice(0, 512)
 
 /**
- * The id that the machine asks for, unless it is another's: with a token alone nobody becomes a host that exists.
- * A machine that lost its certificate gets a new id.
+ * The id that the machine asks for, unless it is another's: with a token alone nobody becomes a host that exists, in
+ * whatever role, because tunnels and the audit log know hosts by their id. A machine that joins in a second role shows
+ * the certificate of its first; one that lost it gets a new id.
  */
-async function chooseHostId({ hosts }: Parts, caller: Caller, asked: string, role: SystemRole): Promise<string> {
+async function chooseHostId({ hosts, store }: Parts, caller: Caller, asked: string): Promise<string> {
   if (asked === '') return randomUUID()
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(asked)) {
     throw new InvalidInput('a host id is a UUID in lower case', { hint: 'leave it out: one is given' })
   }
-  const isOwn = caller.kind === 'member' && caller.identity.hostId === asked
-  return isOwn || !(await hosts.find(asked, role)) ? asked : randomUUID()
+  if (caller.kind === 'member' && caller.identity.hostId === asked) return asked
+  const known = await Promise.all(joinable.map((role) => hosts.find(asked, role)))
+  const isKnown = known.some((grant) => grant !== undefined) || (await store.find('auth_server', asked)) !== undefined
+  return isKnown ? randomUUID() : asked
 }
 
 /** Records are plain data of their own. */
