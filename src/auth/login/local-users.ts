@@ -94,6 +94,12 @@ export function openLocalUsers({
     clock,
     ...(settings && { settings }),
   })
+  // Guesses at a code by whoever holds a certificate: they lock the management of devices, and never a login.
+  const codeLockout = createLockout({
+    records: openRecords(backend, 'device_codes', loginHistorySchema),
+    clock,
+    ...(settings && { settings }),
+  })
   const tokens = createUserTokens({ records: openRecords(backend, 'user_tokens', userTokenSchema), clock })
   const hasher = createPasswordHasher()
 
@@ -136,7 +142,11 @@ export function openLocalUsers({
   const checkOwnCode = async (user: string, totpCode: string): Promise<void> => {
     const found = await credentials.find(user)
     if (!found || found.value.devices.length === 0) return
-    if (await consumeTotp(credentials, found, totpCode, clock())) return
+    await codeLockout.check(user, '')
+    // Counted before it is looked at: of many guesses at the same time all would have passed the first look.
+    await codeLockout.recordFailure(user, '')
+    await codeLockout.check(user, '')
+    if (await consumeTotp(credentials, found, totpCode, clock())) return codeLockout.clear(user)
     throw new AccessDenied('the code is wrong or was used already', {
       hint: 'wait for the next code of a device that you have, and enter that one',
     })
@@ -156,11 +166,13 @@ export function openLocalUsers({
       const used = await tokens.redeem(token)
       await backend.write([used, credentials.write(record.user, value)])
       await lockout.clear(record.user)
+      await codeLockout.forget(record.user)
       return { record, ...(device && { device }) }
     },
     async reset(user) {
       await credentials.put(user, { devices: [] })
       await lockout.clear(user)
+      await codeLockout.forget(user)
     },
     async changePassword({ totpCode, ...attempt }, newPassword) {
       checkNewPassword(newPassword)
@@ -210,6 +222,7 @@ export function openLocalUsers({
       await tokens.revoke(user)
       await credentials.delete(user)
       await lockout.forget(user)
+      await codeLockout.forget(user)
     },
   }
 
