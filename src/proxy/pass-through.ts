@@ -5,7 +5,7 @@ import { splice } from '#net/splice.ts'
 import type { TunnelRegistry } from '#tunnel/registry.ts'
 import type { AuthLink } from './auth-link.ts'
 import type { ProxyLimits } from './config.ts'
-import { TokenBuckets } from './token-buckets.ts'
+import { limitKey, TokenBuckets } from './token-buckets.ts'
 
 /** A connection that has come in. */
 interface Incoming {
@@ -66,7 +66,8 @@ export function createClientLimits(limits: Pick<ProxyLimits, 'connections' | 'ab
   const open = new Map<string, number>()
   const aborts = new TokenBuckets(limits.aborts, clock)
   return {
-    admit(clientAddress) {
+    admit(address) {
+      const clientAddress = limitKey(address)
       const count = open.get(clientAddress) ?? 0
       if (count >= limits.connections || aborts.isEmpty(clientAddress)) return undefined
       open.set(clientAddress, count + 1)
@@ -78,6 +79,6 @@ export function createClientLimits(limits: Pick<ProxyLimits, 'connections' | 'ab
         },
       }
     },
-    countAbort: (clientAddress) => void aborts.take(clientAddress),
+    countAbort: (clientAddress) => void aborts.take(limitKey(clientAddress)),
   }
 }

@@ -1,6 +1,21 @@
 import type { Clock } from '#clock.ts'
 import type { RateLimit } from './config.ts'
 
+/**
+ * By what an address is counted: itself, and of IPv6 its network, because whoever has one address of a /64 has all.
+ *
+ * @example limitKey('2001:db8::7') is '2001:db8:0:0'
+ * @see RFC 6177 §2, RFC 4291 §2.5.1
+ */
+export function limitKey(address: string): string {
+  if (!address.includes(':') || address.includes('.')) return address
+  const [head = '', tail] = address.split('%', 1)[0]?.split('::') ?? []
+  const before = head === '' ? [] : head.split(':')
+  const after = tail === undefined || tail === '' ? [] : tail.split(':')
+  const zeros = tail === undefined ? [] : Array<string>(Math.max(0, 8 - before.length - after.length)).fill('0')
+  return [...before, ...zeros, ...after].slice(0, 4).join(':').toLowerCase()
+}
+
 /** Rates for many keys, such as client addresses. A key that has been quiet for long enough is forgotten. */
 export class TokenBuckets {
   readonly #limit: RateLimit

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Clock } from '#clock.ts'
 import { LimitExceeded } from '#errors.ts'
 import type { ProxyLimits } from './config.ts'
-import { TokenBuckets } from './token-buckets.ts'
+import { limitKey, TokenBuckets } from './token-buckets.ts'
 
 /** Which of the limits for one client address a route is under: `config: { limit: 'normal' }`. */
 type LimitName = 'normal' | 'high'
@@ -27,6 +27,7 @@ export async function addWebLimits(
   })
   await app.register(rateLimit, {
     global: false,
+    keyGenerator: ({ ip }) => limitKey(ip),
     store: storeOf(buckets),
     errorResponseBuilder: (_request, { after }) =>
       new LimitExceeded('too many requests from this address', { hint: `try again in ${after}` }),
