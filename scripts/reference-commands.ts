@@ -18,6 +18,7 @@ export async function commandPages(): Promise<Readonly<Record<'teleport' | 'tsh'
     clock: systemClock,
     log: silentLog,
     home: '/home/alice/.tsh',
+    userHome: '/home/alice',
     signal: new AbortController().signal,
     executable: 'teleport',
     pid: 1,

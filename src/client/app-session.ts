@@ -1,3 +1,4 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import { createClient } from '@connectrpc/connect'
 import { InvalidInput, NotFound } from '#errors.ts'
 import { AppService, type VisibleApp } from '#gen/access/v1/access_pb.ts'
@@ -48,23 +49,36 @@ export async function listAppLogins(login: Login): Promise<readonly AppLogin[]> 
  * Asks the cluster for a certificate of an app and stores it. The private key of an earlier login to the app is kept,
  * because the placeholder credentials of the local proxy are derived from it: shells that hold them keep working.
  */
-export async function loginToApp(
-  login: Login,
-  connection: RpcConnection,
-  { app, awsRoleArn, azureIdentity }: AppChoice,
-): Promise<AppLogin> {
+export async function loginToApp(login: Login, connection: RpcConnection, choice: AppChoice): Promise<AppLogin> {
+  const { app } = choice
   const cluster = login.profile.cluster
   const before = await login.keys.readApp(cluster, app).catch(() => undefined)
   const privateKey = before === undefined ? generateKeyPair().privateKey : parsePrivateKey(before.privateKeyPem)
+  const pair = await askForSession(connection, choice, privateKey)
+  await login.keys.writeApp(cluster, app, pair)
+  return appLoginOf(login, app, pair)
+}
+
+/**
+ * A login to an app for this process alone: it is not stored, so that the stored one and other terminals keep the
+ * principal that they have. Its key is gone with the process.
+ */
+export async function openAppSession(login: Login, connection: RpcConnection, choice: AppChoice): Promise<AppLogin> {
+  return appLoginOf(login, choice.app, await askForSession(connection, choice, generateKeyPair().privateKey))
+}
+
+async function askForSession(
+  connection: RpcConnection,
+  { app, awsRoleArn, azureIdentity }: AppChoice,
+  privateKey: KeyObject,
+): Promise<KeyPairFiles> {
   const answer = await createClient(AppService, connection.transport).startAppSession({
     app,
     awsRoleArn: awsRoleArn ?? '',
     azureIdentity: azureIdentity ?? '',
-    publicKeyPem: publicKeyPem(privateKey),
+    publicKeyPem: publicKeyPem(createPublicKey(privateKey)),
   })
-  const pair = { certificatePem: answer.certificatePem, privateKeyPem: privateKeyPem(privateKey) }
-  await login.keys.writeApp(cluster, app, pair)
-  return appLoginOf(login, app, pair)
+  return { certificatePem: answer.certificatePem, privateKeyPem: privateKeyPem(privateKey) }
 }
 
 /**
@@ -94,6 +108,12 @@ export async function validAppLogin(
 export async function findApp(connection: RpcConnection, name: string): Promise<VisibleApp | undefined> {
   const { apps } = await createClient(AppService, connection.transport).listApps({ name })
   return apps[0]
+}
+
+/** Every app that the user may open. */
+export async function listVisibleApps(connection: RpcConnection): Promise<readonly VisibleApp[]> {
+  const { apps } = await createClient(AppService, connection.transport).listApps({})
+  return apps
 }
 
 /** Ends an app login: at the cluster, which stops its certificate, and then here. A session that is gone is no error. */

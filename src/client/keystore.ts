@@ -3,6 +3,7 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidInput } from '#errors.ts'
 import { splitPem } from '#pki/certificate.ts'
+import { generateKeyPair, privateKeyPem } from '#pki/key.ts'
 import {
   encodedPathComponent,
   lockFile,
@@ -26,12 +27,21 @@ export interface AppPaths {
   readonly localCa: string
 }
 
+/** The key of local proxies that serve more than one login. */
+export interface LocalProxyKey {
+  /** PKCS #8 */
+  readonly privateKeyPem: string
+  /** Where the certificate (never the key) of those proxies' own authority is. */
+  readonly localCa: string
+}
+
 /**
  * Keys and certificates of one user at one proxy, below `keys/<proxy host>/`:
  *
  *     <user>.key  <user>.crt                   the login
  *     cas/<cluster>.pem                        host authorities of a cluster
  *     <user>-app/<cluster>/<app>.crt  .key     an app login, <app>-localca.pem beside them
+ *     <user>-app/_local-proxy.key              what the keys of AWS profiles are derived from, _local-proxy-ca.pem beside it
  *
  * Directories are 0700, files 0600. A key and its certificate are replaced under a lock, and a reader that meets
  * a pair that does not belong together reads again.
@@ -49,6 +59,8 @@ export interface KeyStore {
   /** Names of apps of which any file is there, an expired or half-removed login too. */
   listApps(cluster: string): Promise<readonly string[]>
   removeApp(cluster: string, app: string): Promise<void>
+  /** The key of local proxies that serve more than one login, made at the first call. It stays as long as the user is logged in. */
+  localProxyKey(): Promise<LocalProxyKey>
   /** Removes all that this user has at this proxy; the authorities too when nobody else uses them. */
   removeUser(): Promise<void>
   /** Removes all that anybody has at this proxy: users who were logged in here before, too. */
@@ -86,6 +98,14 @@ export function openKeyStore(home: string, { proxyHost, user: name }: { proxyHos
     removeApp: (cluster, app) =>
       locked(async () => {
         for (const path of Object.values(appPaths(cluster, app))) await rm(path, { force: true })
+      }),
+    localProxyKey: () =>
+      locked(async () => {
+        const base = join(directory, `${user}-app`, '_local-proxy') // no cluster is called that: it is no host name
+        const found = await readIfThere(`${base}.key`)
+        const made = found ?? privateKeyPem(generateKeyPair().privateKey)
+        if (found === undefined) await writePrivateFile(`${base}.key`, made)
+        return { privateKeyPem: made, localCa: `${base}-ca.pem` }
       }),
     removeProxy: () => locked(() => rm(directory, { recursive: true, force: true })),
     removeUser: () =>

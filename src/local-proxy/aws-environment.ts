@@ -71,22 +71,6 @@ export function filterNoProxy(list: string): { readonly kept: string; readonly d
   return { kept: entries.filter((entry) => !isOurs(entry)).join(','), dropped: entries.filter(isOurs) }
 }
 
-/** An AWS credentials file with a profile for each app: `[awsconsole]`. It holds placeholders alone. */
-export function credentialsFile(
-  apps: readonly { readonly name: string; readonly credentials: PlaceholderCredentials }[],
-): string {
-  return apps
-    .map(({ name, credentials }) =>
-      [
-        `[${name}]`,
-        `aws_access_key_id = ${credentials.accessKeyId}`,
-        `aws_secret_access_key = ${credentials.secretAccessKey.reveal()}`,
-        '',
-      ].join('\n'),
-    )
-    .join('\n')
-}
-
 /** Beside `AWS_CA_BUNDLE`: Python's requests, OpenSSL and Go, Node, and curl, which prefers its own to OpenSSL's. */
 const CA_VARIABLES = ['REQUESTS_CA_BUNDLE', 'SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS', 'CURL_CA_BUNDLE'] as const
 const REPLACED: ReadonlySet<string> = new Set([

@@ -17,7 +17,7 @@ export interface AwsProxyText {
     readonly keystore?: string | undefined
     readonly workgroup?: string | undefined
   }
-  /** Several apps: their credentials are in this file, one profile for each. */
+  /** Several apps: the AWS config file that has them, one profile for each. */
   readonly profiles?: { readonly file: string; readonly names: readonly string[] }
 }
 
@@ -54,10 +54,11 @@ function body(text: AwsProxyText, format: AwsFormat): readonly string[] {
     case 'athena-jdbc':
       return athenaJdbc(text)
     default: {
-      const variables =
-        text.profiles === undefined ? awsVariables(text.facts) : profileVariables(text.facts, text.profiles.file)
+      const variables = text.profiles === undefined ? awsVariables(text.facts) : profileVariables(text.facts)
       return [
-        'Use the following credentials and HTTPS proxy setting to connect to the proxy:',
+        text.profiles === undefined
+          ? 'Use the following credentials and HTTPS proxy setting to connect to the proxy:'
+          : 'Use the following HTTPS proxy setting to connect to the proxy:',
         ...variables.map(([name, value]) => `  ${assignment(format, name, value)}`),
         ...(text.profiles === undefined
           ? []
@@ -65,15 +66,17 @@ function body(text: AwsProxyText, format: AwsFormat): readonly string[] {
               '',
               'Choose an app by its profile:',
               ...text.profiles.names.map((name) => `  aws --profile ${name} sts get-caller-identity`),
+              '',
+              `The profiles are in ${text.profiles.file}. They stay when the proxy ends, and work again when it runs again.`,
+              'To remove them, run "tsh proxy aws --undo" or log out of the apps.',
             ]),
       ]
     }
   }
 }
 
-function profileVariables({ url, caFile }: AwsProxyFacts, file: string): Variables {
+function profileVariables({ url, caFile }: AwsProxyFacts): Variables {
   return [
-    ['AWS_SHARED_CREDENTIALS_FILE', file],
     ['AWS_CA_BUNDLE', caFile],
     ['HTTPS_PROXY', url],
   ]

@@ -2,7 +2,7 @@
  * Key pairs that are worth something to our local proxy alone. They are derived from the private key of the app login,
  * which stays when the certificate is renewed: two shells, and later runs, agree on them without a file of their own.
  */
-import { createECDH, createPrivateKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { createECDH, createHash, createPrivateKey, hkdfSync, type KeyObject } from 'node:crypto'
 import { parsePrivateKey } from '#pki/key.ts'
 import { Secret } from '#secret.ts'
 
@@ -13,11 +13,17 @@ export interface PlaceholderCredentials {
   readonly secretAccessKey: Secret
 }
 
-/** Derives the pair of one app login (HKDF-SHA256, RFC 5869). @param privateKeyPem of the login, PKCS #8 */
-export function placeholderCredentials(privateKeyPem: string): PlaceholderCredentials {
-  const bytes = derive(privateKeyPem, 'aws placeholder key id', 10)
+/**
+ * Derives the pair of one app login (HKDF-SHA256, RFC 5869).
+ *
+ * @param privateKeyPem of the login, or of all logins of one user, PKCS #8
+ * @param owner which of them: `['example.com', 'awsconsole', 'arn:aws:iam::123456789012:role/Reader']`
+ */
+export function placeholderCredentials(privateKeyPem: string, owner: readonly string[] = []): PlaceholderCredentials {
+  const suffix = owner.length === 0 ? '' : ` ${JSON.stringify(owner)}`
+  const bytes = derive(privateKeyPem, `aws placeholder key id${suffix}`, 10)
   const id = Array.from({ length: 16 }, (_, index) => BASE32.charAt(fiveBits(bytes, index))).join('')
-  const secret = derive(privateKeyPem, 'aws placeholder secret', 30).toString('base64url')
+  const secret = derive(privateKeyPem, `aws placeholder secret${suffix}`, 30).toString('base64url')
   return { accessKeyId: `${PREFIX}${id}`, secretAccessKey: new Secret(secret) }
 }
 
@@ -51,7 +57,9 @@ const SALT = 'access local proxy 1'
 
 function derive(privateKeyPem: string, purpose: string, length: number): Buffer {
   const key = parsePrivateKey(privateKeyPem).export({ type: 'pkcs8', format: 'der' })
-  return Buffer.from(hkdfSync('sha256', key, SALT, purpose, length))
+  // HKDF's info is short in Node: what may be long goes in as its hash.
+  const info = purpose.length <= 64 ? purpose : createHash('sha256').update(purpose).digest()
+  return Buffer.from(hkdfSync('sha256', key, SALT, info, length))
 }
 
 function fiveBits(bytes: Buffer, index: number): number {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { UsageError } from '#cli/usage-error.ts'
+import type { AppLogin } from '#client/app-session.ts'
 import { InvalidInput, NotFound } from '#errors.ts'
-import { chooseAwsApp, chosenCredentials, noticeText } from './aws-proxy.ts'
-import { offlineWarning, runChild } from './commands/aws.ts'
+import { chooseAwsApp, targetsOf } from './aws-apps.ts'
+import { offlineWarning } from './aws-offline.ts'
+import { chosenCredentials, noticeText } from './aws-proxy.ts'
+import { runChild } from './commands/aws.ts'
 import { parsePort } from './commands/proxy.ts'
 
 const aws = (app: string) => ({ app, awsRoleArn: 'arn:aws:iam::123456789012:role/Reader' })
@@ -64,17 +67,79 @@ test('what an agent says is one line that cannot steer the terminal', () => {
   assert.equal(noticeText({ kind: 'info', text: 'lowered' }), 'INFO: lowered')
 })
 
-test('what is only signed and never sent comes with a warning', () => {
-  assert.match(
-    offlineWarning('aws', ['s3', 'presign', 's3://b/k'])[0] ?? '',
-    /^this URL is signed with placeholder keys/,
-  )
-  assert.equal(
-    offlineWarning('/usr/bin/aws', ['--region', 'us-east-1', 'eks', 'get-token', '--cluster-name', 'c']).length,
-    1,
-  )
-  assert.deepEqual(offlineWarning('aws', ['s3', 'ls']), [])
-  assert.deepEqual(offlineWarning('terraform', ['s3', 'presign']), [])
+suite('what is only signed and never sent', () => {
+  for (const [line, says] of [
+    ['s3 presign s3://b/k', /^this URL is signed with placeholder keys.*s3\.signature_version s3v4/],
+    ['--region us-east-1 eks get-token --cluster-name c', /^this token .*Kubernetes/],
+    ['--region=us-east-1 --no-verify-ssl rds generate-db-auth-token', /^this token .*database/],
+    ['codecommit credential-helper get', /^this password .*CodeCommit/],
+    ['--output json s3 ls s3://presign', undefined],
+    ['s3 cp s3 presign', undefined],
+    ['eks update-kubeconfig --name get-token', undefined],
+  ] as const) {
+    test(`aws ${line}: ${says === undefined ? 'nothing to say' : 'a warning'}`, () => {
+      const warnings = offlineWarning('/usr/bin/aws', line.split(' '))
+      assert.equal(warnings.length, says === undefined ? 0 : 1)
+      if (says !== undefined) assert.match(warnings[0] ?? '', says)
+    })
+  }
+  test('by other programs is theirs to explain', () => {
+    assert.deepEqual(offlineWarning('terraform', ['s3', 'presign']), [])
+  })
+})
+
+suite('what "tsh proxy aws --all" makes of an app', () => {
+  const [reader, admin] = ['Reader', 'Admin'].map((name) => `arn:aws:iam::123456789012:role/${name}`) as [
+    string,
+    string,
+  ]
+  const login = { route: { awsRoleArn: reader } } as AppLogin // the parts that are looked at
+  for (const { says, arns, labels = {}, stored, awsRole, profiles } of [
+    { says: 'one role needs no name', arns: [reader], profiles: ['app'] },
+    { says: 'several roles are a profile each', arns: [reader, admin], profiles: ['app-Admin', 'app-Reader'] },
+    {
+      says: 'a stored login is one more, as the role that it has',
+      arns: [reader, admin],
+      stored: login,
+      profiles: ['app', 'app-Admin', 'app-Reader'],
+    },
+    { says: 'a stored login with the only role', arns: [reader], stored: login, profiles: ['app'] },
+    {
+      says: 'only roles of the account in the label',
+      arns: [reader, 'arn:aws:iam::210987654321:role/Reader'],
+      labels: { aws_account_id: '210987654321' },
+      profiles: ['app'],
+    },
+    {
+      says: 'roles of one name are told apart by account, and by path',
+      arns: [
+        reader,
+        'arn:aws:iam::210987654321:role/Reader',
+        'arn:aws:iam::123456789012:role/team/Other',
+        'arn:aws:iam::123456789012:role/Other',
+      ],
+      profiles: [
+        'app-123456789012-Other',
+        'app-123456789012-Reader',
+        'app-123456789012-team.Other',
+        'app-210987654321-Reader',
+      ],
+    },
+    {
+      says: 'the role that is asked for',
+      arns: [reader, admin],
+      awsRole: 'Admin',
+      stored: login,
+      profiles: ['app-Admin'],
+    },
+    { says: 'nothing where the role is not', arns: [reader], awsRole: 'Admin', profiles: [] },
+    { says: 'nothing without a role', arns: [], profiles: [] },
+  ]) {
+    test(says, () => {
+      const targets = targetsOf({ name: 'app', awsRoleArns: arns, labels }, stored, awsRole)
+      assert.deepEqual(targets.map(({ profile }) => profile).sort(), profiles)
+    })
+  }
 })
 
 test('a port is a number of five digits at most', () => {

@@ -1,127 +1,54 @@
-/** What `tsh aws` and `tsh proxy aws` share: which apps are meant, and the local proxy for them. */
-import { chooseRole, roleCandidates } from '#aws/role.ts'
-import { formatTable } from '#cli/output.ts'
+/** The local proxy of `tsh aws` and `tsh proxy aws`, for logins of this profile. */
 import { printable } from '#cli/report-error.ts'
-import { UsageError } from '#cli/usage-error.ts'
-import {
-  type AppLogin,
-  findApp,
-  isAppLoginValid,
-  listAppLogins,
-  loginToApp,
-  validAppLogin,
-} from '#client/app-session.ts'
+import { type Login, LoginExpired, NotLoggedIn, readLogin } from '#client/active-login.ts'
+import { type AppLogin, isAppLoginValid, openAppSession, validAppLogin } from '#client/app-session.ts'
 import { dialApp } from '#client/dial.ts'
-import { viewApp } from '#client/visible-app.ts'
-import { InvalidInput, NotFound } from '#errors.ts'
+import type { LocalProxyKey } from '#client/keystore.ts'
+import { InvalidInput } from '#errors.ts'
 import { type AwsLocalProxy, type LocalProxyApp, startAwsLocalProxy } from '#local-proxy/aws.ts'
 import type { Notice } from '#local-proxy/aws-forward.ts'
-import type { PlaceholderCredentials } from '#local-proxy/placeholder-credentials.ts'
+import { type PlaceholderCredentials, placeholderCredentials } from '#local-proxy/placeholder-credentials.ts'
 import { Secret } from '#secret.ts'
-import type { ClusterSession } from './cluster-session.ts'
+import type { AwsTarget } from './aws-apps.ts'
+import { type ClusterSession, connectSession } from './cluster-session.ts'
 import type { TshDeps } from './deps.ts'
 
-/** What is known of an app login when one is chosen. */
-export interface AwsAppChoice {
-  readonly app: string
-  readonly awsRoleArn?: string | undefined
-}
-
 /**
- * Chooses the app among those that the user is logged in to. Only logins with an AWS role count.
- * `login`: there is none of this name yet, so it has to be made.
- *
- * @throws {UsageError} when several fit, or the named one is no AWS app
- * @throws {NotFound} when there is none to choose from
+ * Starts the proxy for these apps and roles; their certificates are renewed as they expire, and after a new "tsh login" as
+ * well. The keys of one stored login are its own; those of several, and of named roles, are those of the user's profiles.
  */
-export function chooseAwsApp(
-  logins: readonly AwsAppChoice[],
-  requested: string | undefined,
-): { readonly app: string; readonly login: boolean } {
-  if (requested !== undefined) {
-    const found = logins.find(({ app }) => app === requested)
-    if (found !== undefined && found.awsRoleArn === undefined) {
-      throw new UsageError(`selected app ${JSON.stringify(requested)} is not an AWS application`, {
-        hint: 'run "tsh apps ls" to see the apps',
-      })
-    }
-    return { app: requested, login: found === undefined }
-  }
-  const [only, ...more] = logins.filter(({ awsRoleArn }) => awsRoleArn !== undefined)
-  if (only === undefined) {
-    throw new NotFound("please login to AWS App using 'tsh apps login' first", {
-      hint: 'run "tsh apps ls" to see the apps, or name one with --app',
-    })
-  }
-  if (more.length > 0) {
-    const names = [only, ...more].map(({ app }) => app).join(', ')
-    throw new UsageError(`multiple apps are available (${names}), please specify one via CLI argument`, {
-      hint: `add --app ${only.app}, for example`,
-    })
-  }
-  return { app: only.app, login: false }
-}
-
-/**
- * The login to the app that is meant, made or renewed where needed.
- *
- * @throws {UsageError} when a role has to be chosen first
- * @throws {NotFound}
- */
-export async function openAwsApp(
-  deps: TshDeps,
-  { login, connection }: ClusterSession,
-  requested: string | undefined,
-): Promise<AppLogin> {
-  const stored = await listAppLogins(login)
-  const choice = chooseAwsApp(
-    stored.map(({ app, route }) => ({ app, awsRoleArn: route.awsRoleArn })),
-    requested,
-  )
-  const now = deps.clock()
-  const found = stored.find(({ app }) => app === choice.app)
-  if (found !== undefined && isAppLoginValid(found, now)) return found
-  if (!choice.login) return validAppLogin(login, () => connection, { app: choice.app, now })
-  const visible = await findApp(connection, choice.app)
-  if (visible === undefined) {
-    throw new NotFound(`app ${JSON.stringify(choice.app)} not found, use \`tsh apps ls\` to see registered apps`, {
-      hint: 'if it should be there, ask for a role whose app_labels match it, then log out and in again',
-    })
-  }
-  const app = viewApp(visible)
-  if (app.cloud !== 'AWS') {
-    throw new UsageError(`selected app ${JSON.stringify(choice.app)} is not an AWS application`, {
-      hint: 'run "tsh apps ls" to see the apps',
-    })
-  }
-  const role = chooseRole(undefined, roleCandidates(app.awsRoleArns, app.labels.aws_account_id).roles)
-  if (!role.found) {
-    if (role.show.length > 0) {
-      const rows = role.show.map(({ display, arn }) => [display, arn])
-      deps.terminal.stderr.write(`Available AWS roles:\n${formatTable({ headers: ['Role Name', 'Role ARN'], rows })}\n`)
-    }
-    throw new UsageError(role.message, { hint: `run "tsh apps login --aws-role ROLE ${choice.app}" first` })
-  }
-  return loginToApp(login, connection, { app: choice.app, awsRoleArn: role.role.arn })
-}
-
-/** Starts the proxy for these app logins; their certificates are renewed as they expire. */
 export async function openAwsProxy(
   deps: TshDeps,
   session: ClusterSession,
-  { apps: [first, ...rest], port }: { readonly apps: readonly [AppLogin, ...AppLogin[]]; readonly port?: number },
+  {
+    targets: [first, ...rest],
+    port,
+  }: { readonly targets: readonly [AwsTarget, ...AwsTarget[]]; readonly port?: number },
 ): Promise<AwsLocalProxy> {
+  await using stack = new AsyncDisposableStack()
+  const way: Way = { deps, current: followLogin(deps, session, stack) }
   const chosen = rest.length === 0 ? chosenCredentials(deps.env) : undefined
+  const shared = rest.length === 0 && first.kind === 'login' ? undefined : await session.login.keys.localProxyKey()
   const maxBodyBytes = parseMaxBody(deps.env.TELEPORT_AWS_MAX_BODY_BYTES)
-  return startAwsLocalProxy({
-    apps: [localApp(deps, session, first, chosen), ...rest.map((app) => localApp(deps, session, app, undefined))],
-    ...(port === undefined ? {} : { port }),
-    egress: session.egress,
-    log: deps.log.child('aws-proxy'),
-    clock: deps.clock,
-    onNotice: (notice) => deps.terminal.stderr.write(`${noticeText(notice)}\n`),
-    ...(maxBodyBytes === undefined ? {} : { maxBodyBytes }),
+  const { cluster } = session.login.profile
+  const app = (target: AwsTarget): LocalProxyApp => ({
+    name: target.profile,
+    ...keysOf(target, { shared, chosen, cluster }),
+    dial: dialer(way, target),
   })
+  const proxy = stack.use(
+    await startAwsLocalProxy({
+      apps: [app(first), ...rest.map(app)],
+      ...(port === undefined ? {} : { port }),
+      egress: session.egress,
+      log: deps.log.child('aws-proxy'),
+      clock: deps.clock,
+      onNotice: (notice) => deps.terminal.stderr.write(`${noticeText(notice)}\n`),
+      ...(maxBodyBytes === undefined ? {} : { maxBodyBytes }),
+    }),
+  )
+  const owned = stack.move()
+  return { ...proxy, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
 /** `ERROR: no role grants …`; one line of printable text. */
@@ -155,40 +82,89 @@ function parseMaxBody(text = ''): number | undefined {
   return Number(text)
 }
 
-function localApp(
-  deps: TshDeps,
-  { login, connection, egress }: ClusterSession,
-  { app, privateKeyPem, paths }: AppLogin,
-  chosen: PlaceholderCredentials | undefined,
-): LocalProxyApp {
+interface KeySources {
+  readonly shared: LocalProxyKey | undefined
+  readonly chosen: PlaceholderCredentials | undefined
+  readonly cluster: string
+}
+
+function keysOf(
+  target: AwsTarget,
+  { shared, chosen, cluster }: KeySources,
+): Pick<LocalProxyApp, 'privateKeyPem' | 'caFile' | 'credentials'> {
+  const { privateKeyPem, localCa: caFile } =
+    target.kind === 'login' && shared === undefined
+      ? { privateKeyPem: target.login.privateKeyPem, localCa: target.login.paths.localCa }
+      : orThrow(shared)
+  if (chosen !== undefined) return { privateKeyPem, caFile, credentials: chosen }
+  if (shared === undefined) return { privateKeyPem, caFile }
+  const role = target.kind === 'role' ? [target.awsRoleArn] : []
+  return { privateKeyPem, caFile, credentials: placeholderCredentials(privateKeyPem, [cluster, target.app, ...role]) }
+}
+
+function orThrow(shared: LocalProxyKey | undefined): LocalProxyKey {
+  if (shared === undefined) throw new Error('a named role has the key of the user')
+  return shared
+}
+
+/** The login as it is now, with a connection that it opens. */
+interface Current {
+  readonly login: Login
+  readonly session: ClusterSession
+}
+
+interface Way {
+  readonly deps: TshDeps
+  readonly current: () => Promise<Current>
+}
+
+/** Reads the login anew for each connection: somebody may have logged in again since this proxy started. */
+function followLogin(deps: TshDeps, first: ClusterSession, stack: AsyncDisposableStack): () => Promise<Current> {
+  let known: Current = { login: first.login, session: first }
+  return async () => {
+    const login = await readLogin(deps.home, known.login.profile)
+    if (login === undefined) throw new NotLoggedIn()
+    if (login.identity.expires <= deps.clock()) throw new LoginExpired()
+    if (login.certificatePem !== known.login.certificatePem) {
+      const session = await connectSession(deps, login)
+      if (login.certificatePem !== known.login.certificatePem) known = { login, session: stack.use(session) }
+      else await session[Symbol.asyncDispose]()
+    }
+    return known
+  }
+}
+
+function dialer({ deps, current }: Way, target: AwsTarget): LocalProxyApp['dial'] {
+  let open: AppLogin | undefined
   let renewal: Promise<AppLogin> | undefined
-  // Many connections may be opened at once: one of them renews, the others wait for it.
-  const current = (): Promise<AppLogin> => {
+  const renew = async ({ login, session }: Current): Promise<AppLogin> => {
     const soon = new Date(deps.clock().getTime() + RENEW_EARLY_MS)
-    renewal ??= validAppLogin(login, () => connection, { app, now: soon }).finally(() => {
+    if (target.kind === 'login') {
+      return validAppLogin(login, () => session.connection, { app: target.app, now: soon })
+    }
+    if (open === undefined || !isAppLoginValid(open, soon)) {
+      open = await openAppSession(login, session.connection, { app: target.app, awsRoleArn: target.awsRoleArn })
+    }
+    return open
+  }
+  return async (signal) => {
+    const now = await current()
+    // Many connections may be opened at once: one of them renews, the others wait for it.
+    renewal ??= renew(now).finally(() => {
       renewal = undefined
     })
-    return renewal
-  }
-  return {
-    name: app,
-    privateKeyPem,
-    caFile: paths.localCa,
-    ...(chosen === undefined ? {} : { credentials: chosen }),
-    async dial(signal) {
-      const valid = await current()
-      const socket = await dialApp({
-        app,
-        proxyAddr: login.profile.proxy,
-        egress,
-        serverName: valid.route.serverName,
-        certificate: valid.certificatePem,
-        key: valid.privateKeyPem,
-        hostAuthorities: login.hostAuthorities,
-        signal,
-      })
-      return { socket, expires: valid.expires }
-    },
+    const valid = await renewal
+    const socket = await dialApp({
+      app: target.app,
+      proxyAddr: now.login.profile.proxy,
+      egress: now.session.egress,
+      serverName: valid.route.serverName,
+      certificate: valid.certificatePem,
+      key: valid.privateKeyPem,
+      hostAuthorities: now.login.hostAuthorities,
+      signal,
+    })
+    return { socket, expires: valid.expires }
   }
 }
 

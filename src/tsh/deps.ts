@@ -11,6 +11,8 @@ export interface TshDeps {
   readonly log: Log
   /** Directory of profiles, keys and certificates: `/home/alice/.tsh`. */
   readonly home: string
+  /** Home directory of the user of this machine: `/home/alice`. */
+  readonly userHome: string
   /** Aborts on Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal
 }

@@ -27,6 +27,7 @@ export async function runTsh({ argv, env, terminal, clock, userHome, signal }: T
     env,
     clock,
     signal,
+    userHome,
     log: terminalLog(terminal.stderr, () => isDebug),
     home: env.TELEPORT_HOME || join(userHome, product.profileDir),
   }

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { addExamples } from '#cli/command.ts'
 import { endAppLogin, findAppLogin, isAppLoginValid } from '#client/app-session.ts'
+import { awsConfigFiles, dropAwsProfiles } from '#client/aws-config.ts'
 import { NotFound } from '#errors.ts'
 import { type ClusterSession, openClusterSession } from '#tsh/cluster-session.ts'
 import type { TshDeps } from '#tsh/deps.ts'
@@ -16,6 +17,7 @@ export function appsLogoutCommand(deps: TshDeps): Command {
       const chosen = app === undefined ? known : known.filter((name) => name === app)
       const ended: string[] = []
       for (const name of chosen) if (await leaveApp(deps, session, name)) ended.push(name)
+      await dropProfiles(deps, app)
       if (app !== undefined && ended.length === 0) {
         throw new NotFound(`not logged into app ${JSON.stringify(app)}`, {
           hint: 'run "tsh apps ls": apps that you are logged in to are marked with ">"',
@@ -26,6 +28,15 @@ export function appsLogoutCommand(deps: TshDeps): Command {
       )
     })
   return addExamples(command, [{ command: 'tsh apps logout awsconsole', says: 'one app' }])
+}
+
+/** Removes the AWS profiles of one app, or of all. */
+async function dropProfiles({ env, userHome, terminal }: TshDeps, app: string | undefined): Promise<void> {
+  const { kept } = await dropAwsProfiles(awsConfigFiles(env, userHome), app)
+  for (const title of kept)
+    terminal.stderr.write(
+      `WARNING: section ${JSON.stringify(title)} of the AWS config file contains other keys and stays\n`,
+    )
 }
 
 /** Removes what is there, half a login too; tells whether there was a whole one. */

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { readFile, stat } from 'node:fs/promises'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import type tls from 'node:tls'
 import { answerHeaders } from '#aws/forwarding.ts'
@@ -181,9 +182,15 @@ suite('tsh proxy aws', () => {
       site.asked.map(({ app }) => app),
       ['production', 'staging'],
     )
-    const [, file = ''] = /AWS_SHARED_CREDENTIALS_FILE="(.*)"/.exec(proxy.output()) ?? []
+    const file = join(site.shell.home, '.aws', 'config')
     assert.equal((await stat(file)).mode & 0o777, 0o600)
-    assert.match(await readFile(file, 'utf8'), /^\[staging\]\naws_access_key_id = PLACEHOLDER/)
+    assert.match(
+      await readFile(file, 'utf8'),
+      /^; Do not edit\. Section managed by Teleport\. Generated for accessing staging\n\[profile staging\]\naws_access_key_id = PLACEHOLDER/,
+    )
+    assert.equal(await proxy.stop('SIGINT'), 0)
+    await site.shell.run('tsh proxy aws --undo')
+    assert.equal(await readFile(file, 'utf8'), '')
   })
 
   test('refuses the endpoint mode that is gone', async () => {

@@ -5,12 +5,15 @@ import { addExamples } from '#cli/command.ts'
 import { ExitWith, UsageError } from '#cli/usage-error.ts'
 import { NotFound } from '#errors.ts'
 import { childEnvironment } from '#local-proxy/aws-environment.ts'
-import { openAwsApp, openAwsProxy } from '#tsh/aws-proxy.ts'
+import { openAwsTargets } from '#tsh/aws-apps.ts'
+import { offlineWarning } from '#tsh/aws-offline.ts'
+import { openAwsProxy } from '#tsh/aws-proxy.ts'
 import { openClusterSession } from '#tsh/cluster-session.ts'
 import type { TshDeps } from '#tsh/deps.ts'
 
 interface AwsOptions {
   readonly app?: string
+  readonly awsRole?: string
   readonly exec: string
   readonly endpointUrl?: boolean
 }
@@ -21,6 +24,7 @@ export function awsCommand(deps: TshDeps): Command {
     .description('run the AWS CLI as your AWS role')
     .argument('[arguments...]', 'arguments of the AWS CLI; options of tsh stand before them')
     .option('--app <name>', 'AWS app to use, when you are logged in to several')
+    .option('--aws-role <role>', 'AWS role for this command alone: its name or its ARN')
     .option('--exec <program>', 'program to run instead of the AWS CLI', 'aws')
     .addOption(new Option('-e, --endpoint-url', 'no longer supported').hideHelp())
     .passThroughOptions()
@@ -32,12 +36,13 @@ export function awsCommand(deps: TshDeps): Command {
         })
       }
       await using session = await openClusterSession(deps, self)
-      const app = await openAwsApp(deps, session, options.app)
-      await using proxy = await openAwsProxy(deps, session, { apps: [app] })
+      const { app, awsRole } = options
+      const targets = await openAwsTargets(deps, session, { apps: app === undefined ? [] : [app], awsRole })
+      await using proxy = await openAwsProxy(deps, session, { targets })
       const { env, warnings } = childEnvironment(deps.env, {
         url: proxy.url,
         caFile: proxy.caFile,
-        credentials: proxy.credentialsOf(app.app),
+        credentials: proxy.credentialsOf(targets[0].profile),
       })
       for (const warning of [...warnings, ...offlineWarning(options.exec, args)])
         deps.terminal.stderr.write(`WARNING: ${warning}\n`)
@@ -47,30 +52,12 @@ export function awsCommand(deps: TshDeps): Command {
   return addExamples(command, [
     { command: 'tsh aws s3 ls', says: 'list buckets' },
     { command: 'tsh aws --app awsconsole ec2 describe-instances', says: 'with one of several apps' },
+    {
+      command: 'tsh aws --app awsconsole --aws-role Admin iam list-users',
+      says: 'as another of your roles, this once',
+    },
     { command: 'tsh aws --exec terraform plan', says: 'another program that speaks to AWS' },
   ])
-}
-
-/**
- * Some commands of the AWS CLI only sign and call nobody. What they sign with placeholders is signed anew when it comes
- * back through us, and worth nothing elsewhere.
- */
-export function offlineWarning(program: string, args: readonly string[]): readonly string[] {
-  if (!/(^|[/\\])aws(\.exe)?$/.test(program)) return []
-  const words = args.filter((word) => !word.startsWith('-'))
-  const what = words.map((word, index) => OFFLINE[`${word} ${words[index + 1]}`]).find((each) => each !== undefined)
-  return what === undefined
-    ? []
-    : [`${what} is signed with placeholder keys: it works through "tsh aws" and "tsh proxy aws", and nowhere else`]
-}
-
-const OFFLINE: Readonly<Record<string, string>> = {
-  's3 presign': 'this URL',
-  'eks get-token': 'this token',
-  'rds generate-db-auth-token': 'this token',
-  'dsql generate-db-connect-auth-token': 'this token',
-  'dsql generate-db-connect-admin-auth-token': 'this token',
-  'codecommit credential-helper': 'this password',
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { addExamples } from '#cli/command.ts'
 import { type Login, readLogin } from '#client/active-login.ts'
+import { awsConfigFiles, dropAwsProfiles } from '#client/aws-config.ts'
 import { openKeyStore } from '#client/keystore.ts'
 import { openProfileStore, type Profile, type ProfileStore } from '#client/profile.ts'
 import { parseProxyAddress } from '#client/proxy-address.ts'
@@ -34,6 +35,7 @@ async function logout(deps: TshDeps, { proxy, user }: GlobalOptions): Promise<vo
     })
   }
   for (const profile of chosen) await leave(deps, profiles, { profile, everybody: user === undefined })
+  if (host === undefined && user === undefined) await dropAwsProfiles(awsConfigFiles(deps.env, deps.userHome))
   deps.terminal.stdout.write(
     host === undefined && user === undefined
       ? 'Logged out all users from all proxies.\n'

@@ -1,20 +1,21 @@
 import { once } from 'node:events'
-import { dirname, join } from 'node:path'
 import { Command, Option } from 'commander'
 import { addExamples, collectList } from '#cli/command.ts'
 import { parseFormat } from '#cli/output.ts'
 import { UsageError } from '#cli/usage-error.ts'
-import type { AppLogin } from '#client/app-session.ts'
-import { writePrivateFile } from '#client/private-file.ts'
+import { type AwsConfigFiles, awsConfigFiles, dropAwsProfiles, writeAwsProfiles } from '#client/aws-config.ts'
 import type { AwsLocalProxy } from '#local-proxy/aws.ts'
-import { credentialsFile } from '#local-proxy/aws-environment.ts'
 import { awsFormats, awsProxyText } from '#local-proxy/aws-formats.ts'
-import { openAwsApp, openAwsProxy } from '#tsh/aws-proxy.ts'
+import { type AwsTarget, listAwsTargets, openAwsTargets } from '#tsh/aws-apps.ts'
+import { openAwsProxy } from '#tsh/aws-proxy.ts'
 import { openClusterSession } from '#tsh/cluster-session.ts'
 import type { TshDeps } from '#tsh/deps.ts'
 
 interface ProxyAwsOptions {
   readonly app?: readonly string[]
+  readonly all?: boolean
+  readonly awsRole?: string
+  readonly undo?: boolean
   readonly port?: string
   readonly format: string
   readonly endpointUrl?: boolean
@@ -28,7 +29,14 @@ export function proxyCommand(deps: TshDeps): Command {
 function proxyAwsCommand(deps: TshDeps): Command {
   const command = new Command('aws')
     .description('run a local proxy for AWS clients and SDKs')
-    .option('--app <name>', 'AWS app to use; give it again for more, each gets an AWS profile', collectList)
+    .option(
+      '--app <name>',
+      'AWS app to use, with NAME=ROLE as one of its roles; give it again for more, each gets an AWS profile',
+      collectList,
+    )
+    .option('--all', 'every AWS app that you may use, each as an AWS profile; one for each role where you have several')
+    .option('--aws-role <role>', 'AWS role to use, for apps that are named without one: its name or its ARN')
+    .option('--undo', 'remove the AWS profiles from the AWS config file, and start nothing')
     .option('-p, --port <port>', 'port of the proxy; any free one unless given')
     .option('-f, --format <format>', awsFormats.join(', '), process.platform === 'win32' ? 'powershell' : 'unix')
     .addOption(new Option('-e, --endpoint-url', 'no longer supported').hideHelp())
@@ -40,13 +48,20 @@ function proxyAwsCommand(deps: TshDeps): Command {
       }
       const format = parseFormat(options.format, awsFormats)
       const port = parsePort(options.port)
+      const files = awsConfigFiles(deps.env, deps.userHome)
+      if (options.undo === true) return undo(deps, files)
+      if (options.all === true && options.app !== undefined) {
+        throw new UsageError('--all and --app exclude each other', { hint: 'leave one of them out' })
+      }
       await using session = await openClusterSession(deps, self)
-      const [first = undefined, ...rest] = options.app ?? []
-      const apps: [AppLogin, ...AppLogin[]] = [await openAwsApp(deps, session, first)]
-      for (const name of new Set(rest.filter((name) => name !== first)))
-        apps.push(await openAwsApp(deps, session, name))
-      await using proxy = await openAwsProxy(deps, session, { apps, port })
-      const app = apps[0].app
+      const { app: apps = [], awsRole } = options
+      const targets = await (options.all === true
+        ? listAwsTargets(session, awsRole)
+        : openAwsTargets(deps, session, { apps, awsRole }))
+      await using proxy = await openAwsProxy(deps, session, { targets, port })
+      const hasProfiles = options.all === true || targets.length > 1
+      if (hasProfiles) await writeProfiles(proxy, targets, files)
+      const app = targets[0].profile
       const {
         TELEPORT_AWS_REGION: region,
         TELEPORT_AWS_KEYSTORE: keystore,
@@ -59,7 +74,7 @@ function proxyAwsCommand(deps: TshDeps): Command {
           facts: { url: proxy.url, caFile: proxy.caFile, credentials: proxy.credentialsOf(app) },
           isRandomPort: port === 0,
           athena: { region: region || undefined, keystore: keystore || undefined, workgroup: workgroup || undefined },
-          ...(apps.length === 1 ? {} : { profiles: await writeProfiles(proxy, apps) }),
+          ...(hasProfiles ? { profiles: { file: files.config, names: targets.map(({ profile }) => profile) } } : {}),
         }),
       )
       if (!deps.signal.aborted) await once(deps.signal, 'abort')
@@ -67,6 +82,8 @@ function proxyAwsCommand(deps: TshDeps): Command {
   return addExamples(command, [
     { command: 'tsh proxy aws --port 23456', says: 'on a port that stays the same' },
     { command: 'tsh proxy aws --app staging --app production', says: 'two accounts at once, each as an AWS profile' },
+    { command: 'tsh proxy aws --app staging=Reader --app staging=Admin', says: 'two roles of one app at once' },
+    { command: 'tsh proxy aws --all --port 23456', says: 'every account that you may use' },
   ])
 }
 
@@ -79,13 +96,30 @@ export function parsePort(text: string | undefined): number {
   return port
 }
 
-/** A credentials file of our own beside the app's files: the user's own AWS files stay as they are. */
+/** The keys are the same at each start: programs with these profiles go on when the proxy does. */
 async function writeProfiles(
   proxy: AwsLocalProxy,
-  apps: readonly AppLogin[],
-): Promise<{ file: string; names: readonly string[] }> {
-  const file = join(dirname(proxy.caFile), 'aws-profiles.ini')
-  const names = apps.map(({ app }) => app)
-  await writePrivateFile(file, credentialsFile(names.map((name) => ({ name, credentials: proxy.credentialsOf(name) }))))
-  return { file, names }
+  targets: readonly AwsTarget[],
+  files: AwsConfigFiles,
+): Promise<void> {
+  const profiles = targets.map(({ app, profile }) => {
+    const { accessKeyId, secretAccessKey } = proxy.credentialsOf(profile)
+    return {
+      name: profile,
+      app,
+      settings: [
+        ['aws_access_key_id', accessKeyId],
+        ['aws_secret_access_key', secretAccessKey.reveal()],
+        ['ca_bundle', proxy.caFile],
+      ],
+    } as const
+  })
+  await writeAwsProfiles(files, profiles)
+}
+
+async function undo({ terminal }: TshDeps, files: AwsConfigFiles): Promise<void> {
+  const { removed, kept } = await dropAwsProfiles(files)
+  terminal.stdout.write(`Removed ${removed.length} of our sections from ${files.config}.\n`)
+  for (const title of kept)
+    terminal.stderr.write(`WARNING: section ${JSON.stringify(title)} contains other keys and stays\n`)
 }
