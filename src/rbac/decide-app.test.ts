@@ -240,14 +240,14 @@ suite('a role that a newer version wrote', () => {
 })
 
 suite('what a person may choose from', () => {
-  const both = role('both', { app_labels: any, aws_role_arns: [READ_ONLY, OTHER_ACCOUNT, ADMIN, 'no-arn'] })
+  const both = role('both', { app_labels: any, aws_role_arns: [READ_ONLY, OTHER_ACCOUNT, ADMIN, '{{external.junk}}'] })
   const labelled = parseApp({
     metadata: { name: 'a', labels: { aws_account_id: '999999999999' } },
     spec: { cloud: 'AWS' },
   })
 
   test('the ARNs of the roles that match the app, without those denied and what is no ARN', () => {
-    const set = createRoleSet([both, role('not-admin', {}, { aws_role_arns: [ADMIN] })], {})
+    const set = createRoleSet([both, role('not-admin', {}, { aws_role_arns: [ADMIN] })], { junk: ['no-arn'] })
     assert.deepEqual(awsRoleArnsFor(set, app), [READ_ONLY, OTHER_ACCOUNT])
   })
   test('the ARNs of the account that the app is labelled with', () => {

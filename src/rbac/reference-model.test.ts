@@ -88,7 +88,11 @@ const selectors = fc.oneof(
   fc.constant({ '*': ['*'] }),
   fc.dictionary(keys, fc.array(patterns, { maxLength: 3 }), { maxKeys: 2, noNullPrototype: true }),
 )
-const arns = fc.constantFrom('arn:a', 'arn:b', '{{external.arns}}')
+const arns = fc.constantFrom(
+  'arn:aws:iam::123456789012:role/a',
+  'arn:aws:iam::123456789012:role/b',
+  '{{external.arns}}',
+)
 const ids = fc.constantFrom('/Id/One', '/id/one', '/id/two', '{{external.ids}}')
 const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined })
 const side = (wild: boolean) =>
@@ -124,7 +128,7 @@ const roleLists = fc
 const traitSets = fc.record({
   env: fc.subarray(['dev', 'prod']),
   key: fc.subarray(['env', 'team']),
-  arns: fc.subarray(['arn:a', 'arn:c', '*']),
+  arns: fc.subarray(['arn:aws:iam::123456789012:role/a', 'arn:aws:iam::123456789012:role/c', '*']),
   ids: fc.subarray(['/ID/THREE', '*']),
 })
 const labelSets = fc.record(
@@ -138,7 +142,14 @@ test('apps are decided as the model decides', () => {
       roleLists,
       traitSets,
       labelSets,
-      optional(fc.constantFrom('arn:a', 'arn:b', 'arn:c', '*')),
+      optional(
+        fc.constantFrom(
+          'arn:aws:iam::123456789012:role/a',
+          'arn:aws:iam::123456789012:role/b',
+          'arn:aws:iam::123456789012:role/c',
+          '*',
+        ),
+      ),
       optional(fc.constantFrom('/ID/one', '/id/TWO', '/id/three', '*')),
       (roles, traits, labels, awsRoleArn, azureIdentity) => {
         const app = parseApp({ metadata: { name: 'app', labels }, spec: { cloud: 'AWS' } })

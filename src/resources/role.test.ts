@@ -140,6 +140,21 @@ suite('roles that may not be written', () => {
       'unknown field "app_label", did you mean "app_labels"?',
     ],
     [
+      role({ allow: { aws_role_arns: ['{{internal.aws_role_arns}}', 'ReadOnly'] } }),
+      'spec.allow.aws_role_arns[1]',
+      'invalid AWS ARN: "ReadOnly"',
+    ],
+    [
+      role({ deny: { aws_role_arns: ['*', 'arn:aws:iam::1234:role/Admin'] } }),
+      'spec.deny.aws_role_arns[1]',
+      '"arn:aws:iam::1234:role/Admin" invalid account ID: "1234"',
+    ],
+    [
+      role({ allow: { aws_role_arns: ['arn:aws:iam::123456789012:user/bob'] } }),
+      'spec.allow.aws_role_arns[0]',
+      '"arn:aws:iam::123456789012:user/bob" is not an AWS IAM role ARN',
+    ],
+    [
       role({ allow: { aws_role_arns: ['{{external.a'] } }),
       'spec.allow.aws_role_arns[0]',
       "\"{{external.a\" is using template brackets '{{' or '}}', however expression does not parse, make sure the format is {{expression}}",
@@ -193,7 +208,7 @@ test('what people write becomes the one form that is stored, and that form stays
     options: { max_session_ttl: '8h', client_idle_timeout: 'never', require_session_mfa: 'yes', pin_source_ip: 'off' },
     allow: {
       app_labels: { env: 'dev' },
-      aws_role_arns: 'arn:aws:iam::1:role/a',
+      aws_role_arns: 'arn:aws:iam::123456789012:role/a',
       rules: [{ resources: 'role', verbs: 'read' }],
     },
   })
@@ -214,7 +229,7 @@ test('what people write becomes the one form that is stored, and that form stays
       },
       allow: {
         app_labels: { env: ['dev'] },
-        aws_role_arns: ['arn:aws:iam::1:role/a'],
+        aws_role_arns: ['arn:aws:iam::123456789012:role/a'],
         rules: [{ resources: ['role'], verbs: ['read'] }],
       },
       deny: {},
@@ -242,9 +257,9 @@ suite('a stored role that is not understood', () => {
   for (const { says, spec, version = 'v7', unreadable, deny = {}, deniesAll } of [
     {
       says: 'loses its allow for an unknown condition',
-      spec: { allow: { next: 1 }, deny: { aws_role_arns: ['a'] } },
+      spec: { allow: { next: 1 }, deny: { aws_role_arns: ['arn:aws:iam::123456789012:role/a'] } },
       unreadable: ['spec.allow.next'],
-      deny: { aws_role_arns: ['a'] },
+      deny: { aws_role_arns: ['arn:aws:iam::123456789012:role/a'] },
     },
     {
       says: 'loses its allow for an unknown option',

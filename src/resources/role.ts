@@ -1,5 +1,6 @@
 /** Roles: what their holders may do, and what nothing may give them. */
 import { isIP } from 'node:net'
+import { parseRoleArn } from '#aws/arn.ts'
 import { AccessError } from '#errors.ts'
 import { compileRegexp } from '#traits/regexp.ts'
 import { parseTemplate } from '#traits/template.ts'
@@ -169,6 +170,7 @@ function checkRole<Spec extends RoleSpec>(role: Draft<Spec>, fail: Fail): Draft<
     )
   }
   checkWildcards(role.spec.allow, fail)
+  for (const side of ['allow', 'deny'] as const) checkRoleArns(role.spec[side], ['spec', side], fail)
   checkRequests(role.spec, fail)
   return role
 }
@@ -204,6 +206,13 @@ function checkLists(conditions: RoleConditions, path: readonly PropertyKey[], fa
       attempt([...path, field, index], fail, () => parseTemplate(entry))
     })
   }
+}
+
+/** An ARN that names no role would deny or allow nothing, and nobody would notice. What a template gives is known later. */
+function checkRoleArns({ aws_role_arns: arns = [] }: RoleConditions, path: readonly PropertyKey[], fail: Fail): void {
+  arns.forEach((arn, index) => {
+    if (arn !== '*' && !arn.includes('{{')) attempt([...path, 'aws_role_arns', index], fail, () => parseRoleArn(arn))
+  })
 }
 
 /** A wildcard in a list of principals would give every account that the agent can reach. */
