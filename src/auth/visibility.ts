@@ -104,9 +104,10 @@ export function withoutSecrets(resource: Resource): Resource {
   return { ...stripped, metadata: { ...stripped.metadata, name: maskTokenName(resource.metadata.name) } }
 }
 
-/** Only the method `token` makes a secret of the name. */
+/** Every other method than `token` makes a mere name of it. A token that could not be parsed may lack the method. */
 function isSecretName({ spec }: Resource): boolean {
-  return (spec as { join_method?: string }).join_method === 'token' // set by the parser of the kind
+  const method = isMap(spec) ? spec.join_method : undefined
+  return typeof method !== 'string' || method === '' || method === 'token'
 }
 
 function fieldsFor(role: SystemRole, kind: string): Fields | undefined {

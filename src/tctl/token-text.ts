@@ -7,7 +7,9 @@ import type { JoinToken } from '#resources/join-token.ts'
  * shorter than 16 characters it is hidden, else its first three quarters are.
  */
 export function maskedName({ metadata: { name }, spec }: JoinToken): string {
-  if (spec.join_method !== 'token') return name
+  // What a newer cluster sends may lack the method: then the name counts as a secret too.
+  const method: string | undefined = spec?.join_method
+  if (method !== undefined && method !== '' && method !== 'token') return name
   const hidden = name.length < 16 ? name.length : Math.floor(0.75 * name.length)
   return '*'.repeat(hidden) + name.slice(hidden)
 }
