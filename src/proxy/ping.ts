@@ -28,7 +28,7 @@ export function findAnswer({ publicAddr, listenHost, listenPort, clusterName }: 
   return {
     auth: {},
     proxy: {
-      kube: { enabled: true, public_addr: publicAddress, listen_addr: listenAddress },
+      kube: { enabled: false, public_addr: publicAddress, listen_addr: listenAddress },
       ssh: {
         listen_addr: listenAddress,
         tunnel_listen_addr: listenAddress,

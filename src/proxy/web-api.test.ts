@@ -33,7 +33,7 @@ suite('the web endpoints', () => {
         },
       )
       assert.deepEqual(proxy, {
-        kube: { enabled: true, public_addr: '127.0.0.1:443', listen_addr: `127.0.0.1:${running.proxy.port}` },
+        kube: { enabled: false, public_addr: '127.0.0.1:443', listen_addr: `127.0.0.1:${running.proxy.port}` },
         ssh: {
           listen_addr: `127.0.0.1:${running.proxy.port}`,
           tunnel_listen_addr: `127.0.0.1:${running.proxy.port}`,
