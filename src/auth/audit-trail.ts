@@ -79,7 +79,12 @@ export function actorFields(caller: Caller): EventFields {
     case 'anonymous':
       return from
     case 'member':
-      return { user: `${caller.identity.hostId}.${caller.identity.cluster}`, user_kind: 3, ...from }
+      return {
+        user: `${caller.identity.hostId}.${caller.identity.cluster}`,
+        user_kind: 3,
+        user_roles: caller.identity.roles,
+        ...from,
+      }
     case 'user': {
       const { name, botName, impersonator, accessRequests, cluster } = caller.identity
       return {

@@ -133,13 +133,26 @@ suite('texts', () => {
       app_name: 'aws',
       aws_operation: 's3:ListBuckets',
     }
+    const member = '0b9ac238-b285-4069-a72d-47f85638d0fb.lab.example'
     const text = eventsTable([
       { time: 't', event: 'user.login', code: 'T1000W', user: 'alice', success: false, error: 'wrong' },
       { ...call, decision: 'allowed', status_code: 200 },
       { ...call, decision: 'denied', reason: 'locked', message: 'call us' },
+      {
+        time: 't',
+        event: 'role.created',
+        code: 'T9000I',
+        user: member,
+        user_kind: 3,
+        user_roles: ['Admin'],
+        name: 'r',
+      },
+      { time: 't', event: 'role.created', code: 'T9000I', user: member, user_kind: 1, name: 'r' },
       'no event',
     ])
-    assert.match(text, /^t +user\.login +T1000W alice failed \(wrong\)$/m)
+    assert.match(text, /^t +role\.created +T9000I Admin 0b9ac238 +r$/m)
+    assert.match(text, /^t +role\.created +T9000I 0b9ac238-b285-4069-a72d-47f85638d0fb\.lab\.example r$/m)
+    assert.match(text, /^t +user\.login +T1000W alice +failed \(wrong\)$/m)
     assert.match(text, /^t +app\.session\.request +T2009I bob +aws s3:ListBuckets 200$/m)
     assert.match(text, /^t +app\.session\.request +T2009I bob +denied \(locked, call us\) aws s3:ListBuckets$/m)
   })

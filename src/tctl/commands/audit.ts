@@ -117,13 +117,22 @@ export function eventsTable(events: readonly unknown[], width?: number): string 
   const rows = events.map((event) => {
     const fields = fieldsOf(event)
     const text = (key: string): string => (fields[key] === undefined ? '' : String(fields[key]))
-    return [text('time'), text('event'), text('code'), text('user'), detailsOf(fields, text)]
+    return [text('time'), text('event'), text('code'), userOf(fields, text), detailsOf(fields, text)]
   })
   return formatTable({
     headers: ['Time', 'Event', 'Code', 'User', 'Details'],
     rows,
     ...(width === undefined ? {} : { width }),
   })
+}
+
+/** A member of the cluster by its roles and the beginning of its id: `Admin 0b9ac238`. JSON has the whole name. */
+function userOf(
+  { user_kind: kind, user_roles: roles }: Readonly<Record<string, unknown>>,
+  text: (key: string) => string,
+): string {
+  const [, id] = /^([0-9a-f]{8})-[0-9a-f-]{27}\./.exec(text('user')) ?? []
+  return kind === 3 && id !== undefined && Array.isArray(roles) ? `${roles.join(',')} ${id}` : text('user')
 }
 
 function detailsOf(fields: Readonly<Record<string, unknown>>, text: (key: string) => string): string {
