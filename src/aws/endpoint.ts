@@ -92,6 +92,9 @@ const SUFFIXES: readonly (readonly [suffix: string, partition: string])[] = (
   ] as const
 ).toSorted(([a], [b]) => b.length - a.length)
 
+/** The domains below which every API of AWS is: `amazonaws.com`, `api.aws` … */
+export const awsDomains: readonly string[] = SUFFIXES.map(([domain]) => domain)
+
 const DECORATION: ReadonlySet<string> = new Set(['dualstack', 'fips', 'vpce'])
 const CUSTOMER_RUN = /^(elb|compute|compute-\d+|rds|cache|redshift|neptune|docdb|mq|kafka|s3-website(-[a-z0-9-]+)?)$/
 /** Hosts whose answers are made by code of customers, and the name that is signed for them. */

@@ -1,5 +1,6 @@
 /** The local proxy's own authority: vouches, on this machine alone, for the AWS hosts that the proxy stands in for. */
 import tls from 'node:tls'
+import { awsDomains } from '#aws/endpoint.ts'
 import { writePrivateFile } from '#client/private-file.ts'
 import type { Clock } from '#clock.ts'
 import { issueCertificate, oids } from '#pki/certificate.ts'
@@ -40,6 +41,8 @@ export function createLocalCa({ loginKeyPem, clock }: LocalCaOptions): LocalCa {
     notAfter: new Date(now + CA_LIFE_MS),
     isCa: true,
     pathLength: 0,
+    // A stolen key of it stands in for AWS alone, also where somebody put it into a trust store for good.
+    permittedDomains: awsDomains,
     keyUsage: ['keyCertSign', 'cRLSign'],
   })
   const leafKey = generateKeyPair()

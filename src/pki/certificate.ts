@@ -44,6 +44,8 @@ export interface CertificateRequest {
   readonly notAfter: Date
   readonly isCa?: boolean
   readonly pathLength?: number
+  /** Of an authority: DNS domains to whose names it is limited, `amazonaws.com`. It then vouches for no IP address at all. */
+  readonly permittedDomains?: readonly string[]
   readonly dnsNames?: readonly string[]
   readonly ipAddresses?: readonly string[]
   readonly uris?: readonly string[]
@@ -95,6 +97,7 @@ export function issueCertificate(request: CertificateRequest): Certificate {
     uris,
     isCa,
     pathLength: request.pathLength,
+    permittedDomains: request.permittedDomains,
     keyUsage: request.keyUsage,
     extendedKeyUsage: request.extendedKeyUsage ?? [],
     subjectKeyId: keyIdentifier(spki),

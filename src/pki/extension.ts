@@ -45,6 +45,8 @@ export interface Extensions extends AlternativeNames {
   readonly extendedKeyUsage: readonly ExtendedKeyUsage[]
   readonly subjectKeyId: Buffer
   readonly authorityKeyId: Buffer
+  /** DNS domains below which alone an authority may vouch for names, and for nothing else (section 4.2.1.10). */
+  readonly permittedDomains?: readonly string[] | undefined
   /** The SAN is the only name: then it must be critical (section 4.2.1.6). */
   readonly hasEmptySubject: boolean
 }
@@ -79,6 +81,9 @@ export function encodeExtensions(extensions: Extensions): Buffer {
         sequence(...extendedKeyUsage.map((use) => objectIdentifier(purposes[use]))),
       ),
     )
+  }
+  if (extensions.permittedDomains !== undefined) {
+    list.push(extension(ids.nameConstraints, true, encodeNameConstraints(extensions.permittedDomains)))
   }
   const names = encodeAlternativeNames(extensions)
   if (names !== undefined) list.push(extension(ids.subjectAltName, hasEmptySubject, names))
@@ -118,6 +123,7 @@ const ids = {
   keyUsage: '2.5.29.15',
   subjectAltName: '2.5.29.17',
   basicConstraints: '2.5.29.19',
+  nameConstraints: '2.5.29.30',
   authorityKeyId: '2.5.29.35',
   extendedKeyUsage: '2.5.29.37',
 } as const
@@ -160,6 +166,13 @@ function extension(id: string, isCritical: boolean, value: Buffer): Buffer {
 function encodeBasicConstraints(isCa: boolean, pathLength: number | undefined): Buffer {
   if (!isCa) return sequence()
   return pathLength === undefined ? sequence(boolean(true)) : sequence(boolean(true), integer(pathLength))
+}
+
+/** Domains that are permitted, and every IP address, which these would not touch, excluded. */
+function encodeNameConstraints(domains: readonly string[]): Buffer {
+  const permitted = domains.map((domain) => sequence(element(generalName.dns, Buffer.from(domain, 'latin1'))))
+  const excluded = [8, 32].map((length) => sequence(element(generalName.address, Buffer.alloc(length))))
+  return sequence(contextTag(0, Buffer.concat(permitted)), contextTag(1, Buffer.concat(excluded)))
 }
 
 function decodeBasicConstraints(node: DerNode): Partial<ParsedExtensions> {
