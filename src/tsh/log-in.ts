@@ -1,4 +1,5 @@
 import { openPrompt, type Prompt } from '#cli/prompt.ts'
+import { printable } from '#cli/report-error.ts'
 import { NotLoggedIn, readLogin } from '#client/active-login.ts'
 import {
   type ClusterPing,
@@ -89,11 +90,11 @@ function checkCluster(deps: TshDeps, ping: ClusterPing, { authConnector, skipVer
   }
   const versions = { client: product.version, server: ping.serverVersion, minClient: ping.minClientVersion }
   const check = checkVersion(versions)
-  if (check.kind === 'warn') deps.terminal.stderr.write(`WARNING: ${check.message}\n`)
+  if (check.kind === 'warn') deps.terminal.stderr.write(`WARNING: ${printable(check.message)}\n`)
   if (check.kind === 'refuse' && skipVersionCheck !== true) throw new AccessDenied(check.message, { hint: check.hint })
 }
 
 async function showMessageOfTheDay({ terminal }: TshDeps, web: WebClient, prompt: Prompt): Promise<void> {
-  terminal.stderr.write(`${await readMessageOfTheDay(web)}\n`)
+  terminal.stderr.write(`${printable(await readMessageOfTheDay(web))}\n`)
   if (prompt.isInteractive) await prompt.line('Press [ENTER] to continue.')
 }

@@ -1,4 +1,5 @@
 import type { Prompt } from '#cli/prompt.ts'
+import { printable } from '#cli/report-error.ts'
 import type { TerminalOutput } from '#cli/terminal.ts'
 import { InvalidInput } from '#errors.ts'
 import type { Secret } from '#secret.ts'
@@ -53,7 +54,7 @@ export async function showTotpSecret(
     const { default: qrcode } = await import('qrcode')
     output.write(`${await qrcode.toString(uri, { type: 'terminal', small: true, errorCorrectionLevel: 'L' })}\n`)
   }
-  output.write(`  Secret: ${secret}\n  URL:    ${uri}\n\n`)
+  output.write(`  Secret: ${printable(secret)}\n  URL:    ${printable(uri)}\n\n`)
 }
 
 function notACode(): InvalidInput {

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { addExamples } from '#cli/command.ts'
 import { formatJson, formatSpan, formatYaml, parseFormat } from '#cli/output.ts'
+import { printable } from '#cli/report-error.ts'
 import { type Login, LoginExpired, NotLoggedIn, readLogin } from '#client/active-login.ts'
 import { openProfileStore } from '#client/profile.ts'
 import { parseProxyAddress, proxyUrl } from '#client/proxy-address.ts'
@@ -112,7 +113,12 @@ function loginText({ profile, identity }: Login, { marker, now }: { marker: stri
     ...list('Kubernetes groups:', kubeGroups),
     ['Valid until:', `${formatLocalTime(expires)} [${formatValidity(expires, now)}]`],
   ]
-  return lines.map(([label, value], index) => `${index === 0 ? marker : '  '}${label.padEnd(20)}${value}\n`).join('')
+  return lines
+    .map(
+      ([label, value], index) =>
+        `${index === 0 ? marker : '  '}${label.padEnd(20)}${printable(value).replaceAll('\n', ' ')}\n`,
+    )
+    .join('')
 }
 
 /** Rounded to minutes, as people read it: `valid for 8h0m0s`. */
