@@ -16,6 +16,7 @@ import { useOwnTimers } from '#net/forward-http.ts'
 import { splice } from '#net/splice.ts'
 import { type AppSlot, createAwsForwarder, type Notice } from './aws-forward.ts'
 import { createLocalCa } from './local-ca.ts'
+import { answerNotAnEndpoint } from './not-an-endpoint.ts'
 import { type PlaceholderCredentials, placeholderCredentials } from './placeholder-credentials.ts'
 import { type AppConnection, AppConnections } from './upstream.ts'
 
@@ -91,6 +92,7 @@ export async function startAwsLocalProxy(options: AwsLocalProxyOptions): Promise
     host: '127.0.0.1',
     port,
     log,
+    onRequest: answerNotAnEndpoint,
     async admit(target, _request, signal) {
       if (isIntercepted(target)) return undefined
       try {
