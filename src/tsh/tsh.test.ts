@@ -319,7 +319,7 @@ suite('tsh apps config', () => {
     const facts = JSON.parse(await ok('apps config awsconsole -f json'))
     assert.deepEqual(Object.keys(facts), ['name', 'uri', 'ca', 'cert', 'key', 'curl', 'aws_role_arn'])
     for (const key of ['uri', 'ca', 'cert', 'key', 'curl']) {
-      assert.equal(await ok(['apps', 'config', 'awsconsole', '--format', key.toUpperCase()]), facts[key])
+      assert.equal(await ok(['apps', 'config', 'awsconsole', '--format', key.toUpperCase()]), `${facts[key]}\n`)
     }
     assert.deepEqual(parse(await ok('apps config awsconsole -f yaml')), facts)
   })

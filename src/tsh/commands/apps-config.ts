@@ -57,7 +57,7 @@ async function appConfigText(
     case 'cert':
     case 'key':
     case 'curl':
-      return `${facts[format.toLowerCase() as 'uri' | 'ca' | 'cert' | 'key' | 'curl']}` // one of the cases above
+      return `${facts[format.toLowerCase() as 'uri' | 'ca' | 'cert' | 'key' | 'curl']}\n` // one of the cases above
     case 'json':
       return formatJson(facts)
     case 'yaml':
