@@ -1,7 +1,9 @@
 import type { z } from 'zod'
+import { defaultLockout, type LockoutSettings } from '#auth/login/lockout.ts'
 import { parseAuthPreference, parseNetworkingConfig, parseRecordingConfig } from '#resources/cluster-config.ts'
+import { formatDuration } from '#resources/duration.ts'
 import { InvalidResource } from '#resources/invalid-resource.ts'
-import { flag, strict, text, texts, untouched } from '#resources/schema.ts'
+import { duration, durationMs, flag, strict, text, texts, untouched, whole } from '#resources/schema.ts'
 import type { Address } from './address.ts'
 import { addressOf, defaultPorts, unused } from './config-teleport.ts'
 import { unusedKeys } from './config-unused.ts'
@@ -10,12 +12,10 @@ import type { Refuse } from './invalid-config.ts'
 /** Section `auth_service` as it is written. Settings of the cluster are checked by their own kinds. */
 export const authSection = strict({
   enabled: flag.exactOptional().describe('Whether the service runs; yes where it is left out.'),
-  cluster_name: untouched
-    .exactOptional()
-    .meta({
-      reads: 'text',
-      description: 'Name of the cluster, which stands in its certificates. It cannot be changed later.',
-    }),
+  cluster_name: untouched.exactOptional().meta({
+    reads: 'text',
+    description: 'Name of the cluster, which stands in its certificates. It cannot be changed later.',
+  }),
   listen_addr: text.exactOptional().describe('Where the service listens; port 3025 where none is given.'),
   public_addr: texts.exactOptional().describe('Addresses under which others reach it.'),
   tokens: texts
@@ -43,6 +43,17 @@ export const authSection = strict({
     stable_unix_user_config: untouched
       .exactOptional()
       .describe('As `stable_unix_user_config` of `cluster_auth_preference`.'),
+    lockout: strict({
+      attempts: whole(1, 1000)
+        .default(defaultLockout.attempts)
+        .describe('Failed logins of one user within `window` that lock the user out.'),
+      window: duration().default(formatDuration(defaultLockout.windowMs)).describe('How long a failed login counts.'),
+      lock: duration()
+        .default(formatDuration(defaultLockout.lockMs))
+        .describe('How long the user is locked out, at the places from which the failed logins came.'),
+    })
+      .exactOptional()
+      .describe('When failed logins lock a user out. The file alone sets it: it is no field of a resource.'),
   })
     .exactOptional()
     .describe('Who may log in and how: fields of the resource `cluster_auth_preference`.'),
@@ -79,6 +90,7 @@ export interface AuthSettings {
   /** `spec` of the settings that the file owns; a kind that the file does not mention is left out. */
   readonly settings: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   readonly storagePath?: string
+  readonly lockout?: LockoutSettings
 }
 
 type AuthSection = z.output<typeof authSection>
@@ -159,7 +171,16 @@ export function authSettings(section: AuthSection, storagePath: string | undefin
       Object.entries(settings).flatMap(([kind, spec]) => (spec === undefined ? [] : [[kind, spec] as const])),
     ),
     ...(storagePath === undefined ? {} : { storagePath }),
+    ...(section.authentication?.lockout === undefined ? {} : { lockout: lockoutOf(section.authentication.lockout) }),
   }
+}
+
+function lockoutOf({
+  attempts,
+  window,
+  lock,
+}: NonNullable<NonNullable<AuthSection['authentication']>['lockout']>): LockoutSettings {
+  return { attempts, windowMs: durationMs(window), lockMs: durationMs(lock) }
 }
 
 /** It becomes part of certificates and of server names. */

@@ -107,6 +107,17 @@ auth_service:
     session_recording_config: { mode: 'off' },
   })
   assert.equal(auth?.clusterName, 'teleport.example.com')
+  assert.equal(auth?.lockout, undefined)
+})
+
+test('failed logins lock out as the file says, and what it leaves out is the default', () => {
+  const lockout = (text: string): unknown =>
+    parseConfig(`auth_service:\n  authentication:\n    lockout: ${text}\n`, 'f').auth?.lockout
+  const [window, hour] = [30 * 60_000, 3_600_000]
+  assert.deepEqual(lockout('{attempts: 3, lock: 1h}'), { attempts: 3, windowMs: window, lockMs: hour })
+  assert.deepEqual(lockout('{}'), { attempts: 5, windowMs: window, lockMs: window })
+  assert.throws(() => lockout('{attempts: 0}'), /auth_service\.authentication\.lockout\.attempts/)
+  assert.throws(() => lockout('{tries: 3}'), /unknown field "tries"/)
 })
 
 test('the first public address of the proxy is known to Auth, with its port', () => {
