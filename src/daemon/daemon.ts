@@ -14,6 +14,7 @@ import type { Proxy as ProxyService } from '#proxy/server.ts'
 import { type Address, addressText, parseAddress } from './address.ts'
 import type { DaemonConfig } from './config.ts'
 import { defaultPorts } from './config-teleport.ts'
+import { prepareDataDir } from './data-dir.ts'
 import { reachable } from './dial-tcp.ts'
 import { createHealth, type Health, type HealthListener, listenForHealth } from './health.ts'
 import { createLocalToken } from './local-admin.ts'
@@ -54,6 +55,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       hint: 'set "enabled: yes" in auth_service, proxy_service or app_service',
     })
   }
+  await prepareDataDir(config.dataDir)
   await using stack = new AsyncDisposableStack()
   const health = createHealth()
   for (const part of ['auth', 'proxy', 'app'] as const) if (config[part]) health.expect(part)
