@@ -63,7 +63,7 @@ suite('bytes from outside', () => {
     )
     fc.assert(
       fc.property(events, (json) => {
-        const outcome = acceptEvent(json, agent, 'example')
+        const outcome = acceptEvent(json, agent, { clusterName: 'example', now: new Date('2030-01-01T00:00:00Z') })
         if ('event' in outcome)
           assert.deepEqual([outcome.event.server_id, outcome.event.cluster_name], ['host', 'example'])
         else assert.notEqual(outcome.reason, '')

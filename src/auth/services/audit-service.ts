@@ -12,6 +12,11 @@ const MAX_EVENTS = 1000
 /** Room for the rest of the message below the limit of 4 MiB. */
 const MAX_ANSWER_BYTES = 3 * 1024 * 1024
 
+/** Members trim their events to 64 KiB; room for what the cluster adds. */
+const MAX_EVENT_BYTES = 128 * 1024
+/** How far the clock of a member may be ahead. */
+const MAX_AHEAD_MS = 10 * 60_000
+
 const ofEveryMember: readonly AuditEventType[] = [
   'auth',
   'session.rejected',
@@ -39,7 +44,8 @@ export function auditService({
   auditLog,
   access,
   clusterName,
-}: Pick<AuthParts, 'auditLog' | 'access' | 'clusterName'>): ServiceImpl<typeof AuditService> {
+  clock,
+}: Pick<AuthParts, 'auditLog' | 'access' | 'clusterName' | 'clock'>): ServiceImpl<typeof AuditService> {
   return {
     async emit({ eventsJson }, context) {
       const { identity } = await access.member(context, 'App', 'Kube', 'Proxy')
@@ -49,7 +55,7 @@ export function auditService({
       const refused: Record<string, string> = {}
       const accepted: AuditEvent[] = []
       for (const [index, json] of eventsJson.entries()) {
-        const outcome = acceptEvent(json, identity, clusterName)
+        const outcome = acceptEvent(json, identity, { clusterName, now: clock() })
         if ('event' in outcome) accepted.push(outcome.event)
         else refused[outcome.uid ?? `#${index}`] = outcome.reason
       }
@@ -74,11 +80,20 @@ export function auditService({
 
 type Outcome = { readonly event: AuditEvent } | { readonly uid: string | undefined; readonly reason: string }
 
-/** Checks one event of a member, and says whose it is whatever it says itself. */
-export function acceptEvent(json: string, sender: HostIdentity, clusterName: string): Outcome {
+/**
+ * Checks one event of a member, and says whose it is whatever it says itself. One that is dated ahead, and would stand
+ * before all others for as long, gets the present time.
+ */
+export function acceptEvent(
+  json: string,
+  sender: HostIdentity,
+  { clusterName, now }: { readonly clusterName: string; readonly now: Date },
+): Outcome {
+  if (Buffer.byteLength(json) > MAX_EVENT_BYTES) return { uid: undefined, reason: 'larger than any event' }
   const event = parse(json)
   if (!isAuditEvent(event)) return { uid: uidOf(event), reason: 'not an event: a field of the envelope is missing' }
   const { uid } = event
+  if (!/^[\w.:-]{1,128}$/.test(uid)) return { uid: undefined, reason: 'the uid is not one' }
   const type = Object.hasOwn(eventCodes, event.event) ? (event.event as AuditEventType) : undefined // looked up just now
   if (!type || !sender.roles.some((role) => reportedBy[role]?.includes(type))) {
     return { uid, reason: `a member with the role ${sender.roles.join(', ')} does not report "${event.event}"` }
@@ -87,8 +102,10 @@ export function acceptEvent(json: string, sender: HostIdentity, clusterName: str
   if (event.code !== codes.success && event.code !== codes.failure) {
     return { uid, reason: `the code "${event.code}" does not belong to "${type}"` }
   }
+  const isAhead = Date.parse(event.time) > now.getTime() + MAX_AHEAD_MS
+  const dated = isAhead ? { ...event, time: now.toISOString(), time_reported: event.time } : event
   return {
-    event: { ...event, cluster_name: clusterName, server_id: sender.hostId, server_hostname: sender.nodeName },
+    event: { ...dated, cluster_name: clusterName, server_id: sender.hostId, server_hostname: sender.nodeName },
   }
 }
 
