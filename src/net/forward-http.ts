@@ -105,6 +105,9 @@ export function useOwnTimers(server: http.Server): void {
   server.headersTimeout = 60_000
   server.keepAliveTimeout = 75_000
   server.timeout = 0
+  // Starts the watch over headers that come too slowly, which Node starts where it listens itself: ours are handed
+  // connections that others have accepted.
+  server.emit('listening')
 }
 
 interface Progress {
