@@ -4,9 +4,11 @@ import { createClient } from '@connectrpc/connect'
 import type { ClusterView } from '#agents/app/admit.ts'
 import { type ServedApps, startServedApps } from '#agents/app/apps.ts'
 import { createAwsHandler } from '#agents/app/aws.ts'
+import { startPreflight } from '#agents/app/preflight.ts'
 import { startAppServer } from '#agents/app/server.ts'
 import { openRemoteEmitter } from '#audit/remote-emitter.ts'
 import { openCredentials } from '#aws/credentials-client.ts'
+import { partitionOfRegion } from '#aws/partition.ts'
 import { openRoleCredentials } from '#aws/sts-client.ts'
 import { openResourceCache, type ResourceCache } from '#cache/resource-cache.ts'
 import type { Clock } from '#clock.ts'
@@ -43,6 +45,8 @@ interface AgentConfig {
   readonly spoolBytes?: number
   /** Also reading calls are refused while the audit spool is full. */
   readonly refuseReadsUnrecorded?: boolean
+  /** Looks ahead for what would make calls to AWS fail, and tells the log; yes unless given. */
+  readonly preflight?: boolean
   /** Age of the live copy at which the strict locking mode refuses; five minutes unless given. */
   readonly maxLockAgeMs?: number
 }
@@ -51,6 +55,8 @@ export interface AgentOptions {
   readonly config: AgentConfig
   readonly dataDir: string
   readonly egress: Egress
+  /** Region of AWS that this agent is at home in, as in `AWS_REGION`. */
+  readonly awsRegion?: string
   /** Believes whoever answers as the cluster where no CA pin is set. */
   readonly insecure?: boolean
   readonly log: Log
@@ -71,6 +77,8 @@ export interface Agent extends AsyncDisposable {
   /** Takes no new calls, and resolves when those that are under way have ended. */
   drain(): Promise<void>
   readonly apps: Pick<ServedApps, 'list'>
+  /** What the look ahead has found not to work: `sts:aws`, or ARNs of roles. */
+  preflightFailures(): readonly string[]
 }
 
 /** Kinds that an agent decides with, and by which it finds what to serve and where. */
@@ -82,7 +90,7 @@ const DRAIN_MS = 5_000
 
 /** Starts the agent. Resolves when it can be reached, or, with a warning, when that takes long. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
-  const { config, dataDir, egress, log, clock } = options
+  const { config, dataDir, egress, awsRegion: homeRegion, log, clock } = options
   await using stack = new AsyncDisposableStack()
   const member = await becomeMember(stack, options)
   const { rpc, identity } = member
@@ -113,7 +121,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   let announce = (): void => {} // there is nobody to tell before the heartbeat runs
   const apps = stack.use(startServedApps({ ...config, cache, names, onChange: () => announce(), log }))
   const credentials = stack.use(
-    openRoleCredentials({ base: openCredentials({ agent: egress.agent }), agent: egress.agent, clock }),
+    openRoleCredentials({
+      base: openCredentials({ agent: egress.agent, ...(homeRegion === undefined ? {} : { region: homeRegion }) }),
+      agent: egress.agent,
+      clock,
+      ...(homeRegion === undefined ? {} : { homeRegion }),
+    }),
   )
   const server = stack.use(
     startAppServer({
@@ -150,6 +163,19 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   )
   stack.defer(() => server[Symbol.asyncDispose]()) // before the tunnels, so that callers are told why they are cut
   await reachable(Promise.all([cache.ready, heartbeat.first, tunneled.promise]), options)
+  const homePartition = homeRegion && partitionOfRegion(homeRegion)
+  const preflight =
+    config.preflight === false
+      ? undefined
+      : stack.use(
+          startPreflight({
+            credentials,
+            apps: () => apps.list(),
+            roles: () => cache.list<Role>('role'),
+            ...(homePartition ? { homePartition } : {}),
+            log: log.child('preflight'),
+          }),
+        )
   const running = stack.move()
   return {
     identity,
@@ -160,6 +186,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       await Promise.all([tunnels.drain(), server.drain()])
     },
     apps,
+    preflightFailures: () => preflight?.failing() ?? [],
     [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
   }
 }

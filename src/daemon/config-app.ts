@@ -86,6 +86,11 @@ export const appSection = strict({
   max_lock_age: duration()
     .exactOptional()
     .describe('Age of the copy of the locks at which the strict locking mode refuses; 5 minutes unless given.'),
+  preflight: flag
+    .exactOptional()
+    .describe(
+      'Whether the agent looks ahead, from its start on, for what would make calls to AWS fail: its credentials, STS, its clock and the trust policies of the roles that the cluster allows. It assumes each role once, in a session named `teleport-preflight`, and says in its log what is missing. `yes` unless given.',
+    ),
   ...unused(unusedKeys.app_service),
 })
 
@@ -99,6 +104,8 @@ export interface AppSettings {
   readonly spoolBytes?: number
   /** Also reading calls are refused while that file is full. */
   readonly refuseReadsUnrecorded?: boolean
+  /** Whether the agent looks ahead for what would make calls to AWS fail; yes unless given. */
+  readonly preflight?: boolean
   /** Age of the copy of the locks at which the strict locking mode refuses. */
   readonly maxLockAgeMs?: number
 }
@@ -119,6 +126,7 @@ export function appSettings(section: AppSection, refuse: Refuse): AppSettings {
     resourceLabels: (section.resources ?? []).map(({ labels }) => labels),
     ...(spool.max_bytes === undefined ? {} : { spoolBytes: spool.max_bytes }),
     ...(spool.when_full === undefined ? {} : { refuseReadsUnrecorded: spool.when_full === 'refuse_all' }),
+    ...(section.preflight === undefined ? {} : { preflight: section.preflight }),
     ...(maxLockAge === undefined ? {} : { maxLockAgeMs: durationMs(maxLockAge) }),
   }
 }

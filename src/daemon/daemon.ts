@@ -81,6 +81,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const started = await startAppPart(stack, { ...options, nodeName, auth, proxy })
     agent = started
     health.showAge('app', () => started.asOf())
+    health.showPreflight(() => started.preflightFailures().length)
     health.succeeded('app')
   }
   stack.use(watchHealth({ health, checks: checksOf({ proxy, agent, clock }) }))
@@ -188,8 +189,9 @@ async function startAppPart(
   stack: AsyncDisposableStack,
   options: PartOptions & { readonly proxy: ProxyService | undefined },
 ): Promise<Agent> {
-  const { config, auth, proxy, nodeName, egress, insecure = false, log, clock, signal } = options
+  const { config, auth, proxy, nodeName, egress, env, insecure = false, log, clock, signal } = options
   const { app } = config
+  const awsRegion = env.AWS_REGION || env.AWS_DEFAULT_REGION
   if (!app) throw new Error('the Application Service is not enabled')
   const local = proxy && config.proxy && addressText({ host: reachable(config.proxy.listen.host), port: proxy.port })
   const proxyServer = local ?? config.cluster.proxyServer
@@ -213,6 +215,7 @@ async function startAppPart(
       },
       dataDir: config.dataDir,
       egress,
+      ...(awsRegion ? { awsRegion } : {}),
       insecure,
       log,
       clock,

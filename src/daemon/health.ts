@@ -28,6 +28,10 @@ export interface Health {
   showAge(part: string, asOf: () => Date): void
   /** Ages of those copies in seconds; a part that never had one is left out. */
   ages(now: Date): ReadonlyMap<string, number>
+  /** Shows in the metrics how many things an agent's look ahead has found not to work. They make no part unready. */
+  showPreflight(failures: () => number): void
+  /** That number; undefined where no agent runs. */
+  preflightFailures(): number | undefined
   /** The worst state of all parts, and which part has it. */
   worst(): { readonly state: PartState; readonly part: string }
 }
@@ -35,6 +39,7 @@ export interface Health {
 export function createHealth(): Health {
   const parts = new Map<string, PartState>()
   const copies = new Map<string, () => Date>()
+  let preflight: (() => number) | undefined
   const severity: readonly PartState[] = ['ok', 'recovering', 'degraded', 'starting']
   return {
     expect: (part) => void parts.set(part, 'starting'),
@@ -52,6 +57,10 @@ export function createHealth(): Health {
           .filter(([, asOf]) => asOf > 0)
           .map(([part, asOf]) => [part, Math.max(0, now.getTime() - asOf) / 1000]),
       ),
+    showPreflight(failures) {
+      preflight = failures
+    },
+    preflightFailures: () => preflight?.(),
     worst() {
       const [worst] = [...parts].sort(([, a], [, b]) => severity.indexOf(b) - severity.indexOf(a))
       return worst ? { part: worst[0], state: worst[1] } : { part: 'process', state: 'starting' }
@@ -143,12 +152,18 @@ function metrics(health: Health, started: number): string {
     ages.length === 0
       ? ''
       : `# HELP teleport_cluster_state_age_seconds Age of the live copy of the cluster state: seconds while the Auth Service is reached\n# TYPE teleport_cluster_state_age_seconds gauge\n${ages.join('')}`
+  const failures = health.preflightFailures()
+  const preflight =
+    failures === undefined
+      ? ''
+      : `# HELP teleport_app_preflight_failures Roles of AWS that cannot be assumed, and other things that would make calls to AWS fail\n# TYPE teleport_app_preflight_failures gauge\nteleport_app_preflight_failures ${failures}\n`
   const build = `# HELP teleport_build_info Version of this process\n# TYPE teleport_build_info gauge\nteleport_build_info{version="${product.version}"} 1\n`
   return (
     rows
       .map(([name, type, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value}\n`)
       .join('') +
     staleness +
+    preflight +
     build
   )
 }
