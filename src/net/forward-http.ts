@@ -3,6 +3,7 @@ import http from 'node:http'
 import https from 'node:https'
 import type { Readable } from 'node:stream'
 import { AccessError, type ErrorDetails, Unavailable } from '#errors.ts'
+import { passBytes } from './passed-bytes.ts'
 import { type RawHeaders, rawHeader, withoutHopByHop } from './raw-headers.ts'
 
 export interface ForwardOptions {
@@ -33,7 +34,7 @@ export interface ForwardSummary {
 }
 
 /** The upstream server failed before its answer began: the caller still answers in its own words. */
-class UpstreamFailed extends AccessError {
+export class UpstreamFailed extends AccessError {
   override readonly code = 'unavailable'
 
   /** @param target host name that was called */
@@ -250,6 +251,7 @@ async function pumpBody({ request, upstream, progress, trailers: made }: BodyJob
   const resume = (): void => void body.resume()
   body.on('data', (chunk: Buffer) => {
     progress.requestBytes += chunk.length
+    passBytes(chunk.length)
     // A server that has answered and left reads no more: a client that sends before it reads is let run out.
     if (!upstream.destroyed && !upstream.write(chunk)) body.pause()
   })
@@ -323,6 +325,7 @@ function pumpAnswer({
     answer.on('data', (chunk: Buffer) => {
       clearImmediate(flushing)
       progress.responseBytes += chunk.length
+      passBytes(chunk.length)
       if (length !== undefined && progress.responseBytes >= length) held = chunk
       else if (!response.write(chunk)) answer.pause()
     })

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { Unavailable } from '#errors.ts'
+import { passBytes } from './passed-bytes.ts'
 
 export interface SpliceOptions {
   readonly signal?: AbortSignal
@@ -81,6 +82,7 @@ function pump(from: Duplex, to: Duplex, { count, ended, fail }: PumpEvents): voi
   }
   from.on('data', (chunk: Buffer) => {
     count(chunk.length)
+    passBytes(chunk.length)
     // What comes in one turn goes out in one system call.
     if (!isCorked) {
       isCorked = true
