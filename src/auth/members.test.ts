@@ -343,7 +343,7 @@ suite('reporting events', () => {
     JSON.stringify({
       event: 'app.session.request',
       code: 'T2009I',
-      time: '2030-01-01T00:00:00.000Z',
+      time: '2026-01-01T00:00:00.000Z',
       uid: crypto.randomUUID(),
       ei: 0,
       cluster_name: 'another',
