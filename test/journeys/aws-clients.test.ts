@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { after, before, suite, type TestContext, test } from 'node:test'
 import { checkout, openShell, type Ran, type Shell } from '#test/shell.ts'
-import { requireTool } from '#test/tools.ts'
+import { findTool, requireTool } from '#test/tools.ts'
 import type { Person } from '#tour/cluster.ts'
-import { type AwsStage, startAwsStage } from './aws-stage.ts'
+import { type AwsStage, createResource, startAwsStage, trustOf } from './aws-stage.ts'
 
 /** What boto3 does, in the words of `aws-sdk-calls.ts`. */
 const boto3Calls = `
@@ -201,6 +201,53 @@ suite('stock clients through tsh aws', () => {
     assert.equal(code, 2)
     assert.match(stderr, /ERROR: failed to find the "ExampleReadOnlyAccess" role name/)
     assert.equal(stage.lab.assumed.length, assumed)
+  })
+
+  test('a role that is assumed from there works as a profile of the CLI does, and the audit log names it', async (t) => {
+    if (requireTool(t, 'aws-v2') === undefined) return
+    const account = stage.lab.account()
+    account.createRole({ name: 'Further', trust: trustOf(account.role('Reader').arn) })
+    account.createPolicy('Chain', {
+      Version: '2012-10-17',
+      Statement: [{ Effect: 'Allow', Action: 'sts:AssumeRole', Resource: '*' }],
+    })
+    account.role('Reader').attached.add(account.policyArn('Chain'))
+    const role_arn = account.role('Further').arn
+    const profile = `[profile further]\nrole_arn = ${role_arn}\ncredential_source = Environment\nrole_session_name = from-alice\n`
+    writeFileSync(join(alice.shell.home, 'further'), profile)
+    const began = new Date().toISOString()
+    const { stdout } = await alice.shell.run(`tsh aws --exec aws-v2 --profile further ${cli.identity}`, {
+      env: { AWS_CONFIG_FILE: join(alice.shell.home, 'further') },
+    })
+    const assumed = 'arn:aws:sts::123456789012:assumed-role/Further/from-alice'
+    assert.equal(stdout.trim(), assumed)
+    const identity = { aws_operation: 'sts:GetCallerIdentity', aws_assumed_role: assumed, user: 'alice' }
+    await audited(stage.cluster.admin, began, identity)
+  })
+
+  test('a role that Teleport takes away is refused with the next call, for every client in its own words', async () => {
+    const began = new Date().toISOString()
+    await createResource(stage.cluster.admin, {
+      kind: 'role',
+      version: 'v7',
+      metadata: { name: 'aws-access' },
+      spec: { allow: { app_labels: { '*': '*' }, aws_role_arns: ['arn:aws:iam::123456789012:role/Writer'] } },
+    })
+    const javascript = clients.at(-1)?.command('identity') ?? ''
+    const deadline = Date.now() + 5_000 // the agent hears of it within a second
+    while ((await alice.shell.run(`tsh aws ${javascript}`, { mayFail: true })).code === 0)
+      assert.ok(Date.now() < deadline)
+    const seen = stage.lab.seen.length
+    for (const { tool, command } of clients) {
+      if (!tool.startsWith('the ') && findTool(tool) === undefined) continue
+      const { code, stderr } = await alice.shell.run(`tsh aws ${command('roles')}`, { mayFail: true })
+      assert.notEqual(code, 0)
+      assert.match(stderr, /AccessDenied/, tool)
+      assert.match(stderr, /aws_role_arns/, tool)
+    }
+    assert.equal(stage.lab.seen.length, seen, 'AWS hears nothing')
+    const refused = { aws_operation: 'iam:ListRoles', user: 'alice', decision: 'denied', status_code: 403 }
+    await audited(stage.cluster.admin, began, refused)
   })
 })
 
