@@ -285,7 +285,11 @@ async function startAgent(name: string, env: (home: string) => Readonly<Record<s
   const home = join(stage.cluster.dir, `host-${name}`)
   mkdirSync(home, { recursive: true })
   const { AWS_EC2_METADATA_DISABLED: _, ...wayOut } = stage.lab.environment('none')
-  return stage.cluster.startAgent({ name, env: { ...wayOut, ...env(home) }, appLines: ['apps:', ...app(name)] })
+  return stage.cluster.startAgent({
+    name,
+    env: { ...wayOut, ...env(home) },
+    appLines: ['apps:', ...app(name), 'preflight: no'],
+  })
 }
 
 function app(name: string, more: readonly string[] = []): readonly string[] {

@@ -18,6 +18,8 @@ export interface AwsStage extends AsyncDisposable {
 export interface AwsStageOptions {
   /** Lines below `app_service` of the agent; the app `awsconsole` unless given. */
   readonly appLines?: readonly string[]
+  /** Whether the agent looks ahead; no unless given, so that STS sees the calls of people alone. */
+  readonly preflight?: boolean
   /** Further roles of AWS that the people may take, by ARN. */
   readonly roleArns?: readonly string[]
   /** Where the agent's credentials come from; the metadata service of an instance unless given. */
@@ -39,9 +41,17 @@ export async function startAwsStage(options: AwsStageOptions = {}): Promise<AwsS
     lab.account().createRole({ name, trust: trustOf(lab.account().role('TeleportAWSAccess').arn), attach: [policy] })
   }
   const cluster = stack.use(await startCluster({ dir }))
-  const { appLines = ['apps:', '- name: awsconsole', `  uri: ${consoleUri}`], roleArns = [] } = options
+  const {
+    appLines = ['apps:', '- name: awsconsole', `  uri: ${consoleUri}`],
+    roleArns = [],
+    preflight = false,
+  } = options
   const env = options.agentEnv?.(lab, dir) ?? lab.environment('instance')
-  const agent = await cluster.startAgent({ name: 'agent', env, appLines })
+  const agent = await cluster.startAgent({
+    name: 'agent',
+    env,
+    appLines: [...appLines, `preflight: ${preflight ? 'yes' : 'no'}`],
+  })
   const arns = ['Reader', 'Writer'].map((name) => lab.account().role(name).arn)
   await createResource(cluster.admin, {
     kind: 'role',
