@@ -9,7 +9,7 @@ import type { Person } from '#tour/cluster.ts'
 import { type AwsStage, consoleUri, createResource, startAwsStage } from './aws-stage.ts'
 
 /** Real processes on a machine that does other things too; it is well under a second otherwise. */
-const SOON_MS = 5_000
+const SOON_MS = 10_000
 const identity = `--exec "${process.execPath}" "${checkout}test/journeys/aws-sdk-calls.ts" identity`
 
 suite('apps that are made with tctl', () => {
