@@ -164,7 +164,8 @@ function tlsFailure(proxy: ProxyAddress, cause: unknown): AccessError {
       cause,
     })
   }
-  return new Unavailable(`${address} does not answer with TLS`, {
+  const how = code.includes('ALERT') ? `like a ${product.name} proxy` : 'with TLS'
+  return new Unavailable(`${address} does not answer ${how}`, {
     hint: `check that this is the address of a ${product.name} proxy`,
     cause,
   })
