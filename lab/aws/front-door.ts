@@ -82,6 +82,7 @@ interface Progress {
 async function serve(settings: FrontDoorSettings, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
   const { clock, log } = settings
   const request = wireRequest(incoming)
+  response.setHeader('date', clock().toUTCString())
   const endpoint = findEndpoint((incoming.headers.host ?? '').replace(/:\d+$/, ''))
   if (!endpoint) {
     incoming.resume()

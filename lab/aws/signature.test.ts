@@ -303,6 +303,14 @@ suite('a signature that is not right is refused', () => {
     assert.match(body, /<CanonicalRequest>PUT\n\/reports\/a%20b%2Bc\/%C3%A9\n/)
   })
 
+  test('in answers that carry the time of the cloud', async () => {
+    const later = new Date(Date.now() + 7 * 60_000)
+    lab.setClock(later)
+    const { headers } = await callRaw(lab, stsCall, { key: admin, service: 'sts', at: later })
+    lab.setClock(undefined)
+    assert.ok(Math.abs(Date.parse(String(headers.date)) - later.getTime()) < 60_000, String(headers.date))
+  })
+
   test('a token that has expired', async () => {
     const key = keyOf(lab.environment({ role: 'ExampleReadOnlyAccess' }))
     const later = new Date(Date.now() + 61 * 60_000)
