@@ -3,7 +3,7 @@ import { type AwsBed, openAwsBed, ourParts } from './aws-bed.ts'
 import type { AwsWay } from './aws-connection.ts'
 import type { TransferMode, TransferResult } from './aws-load.ts'
 import { type Bench, inTurns, type Metric } from './bench.ts'
-import { canMeasureUse, forgetPeaks, peakSizes } from './process-use.ts'
+import { canMeasureUse, cpuTimes, forgetPeaks, peakSizes } from './process-use.ts'
 
 const MIB = 1024 * 1024
 const REACH = 0.5
@@ -35,12 +35,19 @@ export const bench: Bench = {
     const before = peakSizes(bed.processes)
     const metrics: Metric[] = []
     for (const mode of MODES) {
+      const cpuBefore = cpuTimes(bed.processes)
       const { value, peer, ratio } = await inTurns(
         pairs,
         () => speed(bed, { way: ours, mode, bytes }),
         () => speed(bed, { way: bed.straight, mode, bytes }),
       )
+      const cpuAfter = cpuTimes(bed.processes)
+      const costs = ourParts.map((part) => {
+        const ms = (cpuAfter.get(part) ?? 0) - (cpuBefore.get(part) ?? 0)
+        return `${part} ${((ms * MIB) / bytes / pairs).toFixed(1)}`
+      })
       say(`${mode}: ${Math.round(value)} MB/s, straight ${Math.round(peer)} MB/s`)
+      if (canMeasureUse) say(`  ms of processor time a MiB: ${costs.join(', ')}`)
       metrics.push({
         name: mode,
         value: Math.round(value),

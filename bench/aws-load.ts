@@ -33,7 +33,7 @@ export type TransferMode =
 
 /** Of a fixed rate. Latencies count from when a call was due, so that one that waits for a late one is late too. */
 export interface RateResult {
-  /** All calls were answered within a second after the last was due. */
+  /** Nothing piles up: 99 of 100 calls were answered within 250 ms of when they were due. */
   readonly isHeld: boolean
   readonly perSecond: number
   readonly p50Ms: number
@@ -50,6 +50,7 @@ export interface TransferResult {
 
 const host = 's3.us-east-1.amazonaws.com'
 const OBJECT_BYTES = 1024
+const HELD_MS = 250
 
 /** Connections are kept between orders, as an SDK keeps them. */
 const pools = new Map<string, AwsConnection[]>()
@@ -137,7 +138,7 @@ async function atRate({ way, rate, seconds, connections }: LoadOrder & { kind: '
   await over.promise
   const tookMs = performance.now() - began
   return {
-    isHeld: tookMs < dueAt(count) - began + 1000 && quantile(latencies, 0.99) < 1000,
+    isHeld: quantile(latencies, 0.99) < HELD_MS,
     perSecond: (count * 1000) / tookMs,
     p50Ms: quantile(latencies, 0.5),
     p99Ms: quantile(latencies, 0.99),
