@@ -89,6 +89,7 @@ const nextChange = (cache: ResourceCache, name: string): Promise<CacheChange> =>
 
 async function open(
   snapshotFile?: string,
+  log = silentLog,
 ): Promise<{ cache: ResourceCache; streams: Streams; clock: { now: number } }> {
   const streams = new Streams()
   const clock = { now: Date.UTC(2030, 0, 1) }
@@ -96,7 +97,7 @@ async function open(
     watch: streams.watch,
     kinds: ['lock'],
     clock: () => new Date(clock.now),
-    log: silentLog,
+    log,
     ...(snapshotFile === undefined ? {} : { snapshotFile }),
   })
   return { cache, streams, clock }
@@ -126,6 +127,37 @@ suite('a live copy', () => {
     stream.send(deleted('9', 'alice'))
     assert.equal((await nextChange(cache, 'alice')).resource, undefined)
     assert.deepEqual(names(cache), ['bob'])
+  })
+
+  test('says once that it is stale, and when it is current again', async () => {
+    const said: string[] = []
+    const current = Promise.withResolvers<void>()
+    const log = {
+      ...silentLog,
+      warn: (message: string) => void (/stale/.test(message) && said.push(message)),
+      info: (message: string) => {
+        said.push(message)
+        current.resolve()
+      },
+    }
+    const { cache, streams, clock } = await open(undefined, log)
+    await using _ = cache
+    const stream = (await streams.next()).send(snapshotEnd('7'))
+    await cache.ready
+    stream.break()
+    const brief = await streams.next()
+    assert.deepEqual(said, [])
+    clock.now += 6_000
+    brief.break()
+    const second = await streams.next()
+    second.break()
+    const third = await streams.next()
+    third.send(progress('7'))
+    await current.promise
+    assert.deepEqual(said, [
+      'the copy of the cluster state is stale: changes such as new locks are not known here',
+      'the copy of the cluster state is current again',
+    ])
   })
 
   test('goes on answering when the stream breaks, and comes back at its revision', async () => {

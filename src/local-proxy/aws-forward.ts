@@ -9,10 +9,10 @@ import { InvalidAuthorization } from '#aws/sigv4-authorization.ts'
 import { decodeChunks, InvalidChunk, type Trailer } from '#aws/sigv4-chunks.ts'
 import { equal, InvalidSignature } from '#aws/sigv4-verify.ts'
 import type { Clock } from '#clock.ts'
-import { AccessError, InvalidInput } from '#errors.ts'
+import { AccessError, InvalidInput, Unavailable } from '#errors.ts'
 import type { Log } from '#log.ts'
 import type { Egress } from '#net/egress.ts'
-import { ClientGone, forwardHttp } from '#net/forward-http.ts'
+import { ClientGone, forwardHttp, UpstreamFailed } from '#net/forward-http.ts'
 import { filterHeaders } from '#net/raw-headers.ts'
 import { Secret } from '#secret.ts'
 import {
@@ -52,6 +52,16 @@ export interface ForwarderOptions {
   readonly signal: AbortSignal
 }
 
+/** The connection broke while the agent had the request: nobody here knows how far it came. */
+class AgentLost extends Unavailable {
+  constructor(app: string, cause: unknown) {
+    super(`the connection to the agent of app ${JSON.stringify(app)} broke before AWS had answered`, {
+      hint: 'try again; what changes something may have been done already, and the audit log says more',
+      cause,
+    })
+  }
+}
+
 /** A body whose hash is not the stated one. */
 class HashMismatch extends InvalidInput {}
 
@@ -79,6 +89,8 @@ export function createAwsForwarder(
       trailers: () => job.trailers().flat(),
       signal: options.signal,
       onResponse: (answer) => takeNotices(answer.rawHeaders, { slot, issued, onNotice }),
+    }).catch((error: unknown) => {
+      throw error instanceof UpstreamFailed ? new AgentLost(slot.name, error) : error
     })
   }
   return (request, response) => {

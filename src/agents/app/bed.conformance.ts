@@ -279,6 +279,7 @@ export async function startBed({ spoolBytes = 10_000_000 }: { spoolBytes?: numbe
       }
       const { pem } = issueAppCertificate(ca.signer('user'), identity, keys.publicKey, clock())
       const [near, far] = duplexPair()
+      near.once('close', () => far.destroy()) // as a tunnel tells
       void server.serve(far, { clientAddress: '192.0.2.7' }, new AbortController().signal)
       const socket = tls.connect({
         socket: near,

@@ -287,6 +287,7 @@ suite('a caller is let in or not at each request', () => {
       assert.match(decodeURIComponent(String(refused.headers['x-teleport-api-error'])), /; /)
       const event = (await bed.events()).at(-1)
       assert.deepEqual([event?.decision, event?.reason, event?.status_code], ['denied', reason, status])
+      assert.deepEqual([event?.aws_operation, event?.aws_region], ['s3:ListBuckets', 'us-east-1'])
     })
   }
 

@@ -4,6 +4,7 @@
  */
 import { constants, randomUUID } from 'node:crypto'
 import http from 'node:http'
+import type net from 'node:net'
 import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import type { ResourceCache } from '#cache/resource-cache.ts'
@@ -82,8 +83,8 @@ export interface AppServer extends AsyncDisposable {
 /** How often requests under way are decided again, for what no change announces: expiry and staleness. */
 const REVIEW_MS = 1_000
 const HANDSHAKE_MS = 15_000
-/** For the first request of a connection that was made while its agent or proxy is leaving. */
-const FIRST_REQUEST_MS = 1_000
+/** For the last request of a connection whose agent or proxy is leaving. */
+const LAST_REQUEST_MS = 500
 /** AWS session tokens alone have kilobytes. */
 const MAX_HEADER_BYTES = 64 * 1024
 
@@ -98,7 +99,6 @@ interface Connection {
   readonly clientAddress: string
   /** Answers under way. */
   readonly answers: Set<http.ServerResponse>
-  hasServed: boolean
   isLeaving: boolean
 }
 
@@ -210,7 +210,6 @@ class TlsAppServer implements AppServer {
         appName,
         clientAddress,
         answers: new Set(),
-        hasServed: false,
         isLeaving: false,
       }
       this.#connections.set(socket, connection)
@@ -266,7 +265,6 @@ class TlsAppServer implements AppServer {
     }
     this.#calls.add(live)
     connection.answers.add(response)
-    connection.hasServed = true
     try {
       const { app, admission } = this.#admit(connection)
       if (admission.allowed) await this.#options.handler.serve({ ...call, ...admission })
@@ -278,7 +276,7 @@ class TlsAppServer implements AppServer {
     } finally {
       this.#calls.delete(live)
       connection.answers.delete(response)
-      if (connection.isLeaving && connection.answers.size === 0) request.socket.end()
+      if (connection.isLeaving) endWhenIdle(request.socket, connection)
     }
   }
 
@@ -304,19 +302,14 @@ class TlsAppServer implements AppServer {
 const closed = (stream: Duplex): Promise<void> => new Promise((resolve) => stream.once('close', () => resolve()))
 
 /**
- * Ends an idle connection at once, and a busy one with its last answer, which says so to the client. A new one may be
- * about to bring its first request: it gets a moment for that.
+ * Ends a connection with its next answer, which says so to the client. One that is idle is ended after a moment: its next
+ * request may be on the way, and would find a closed door.
  */
 function endWhen(leaving: AbortSignal, socket: tls.TLSSocket, connection: Connection): void {
   const leave = (): void => {
     connection.isLeaving = true
     for (const response of connection.answers) response.shouldKeepAlive = false
-    if (connection.answers.size > 0) return
-    if (connection.hasServed) socket.end()
-    else {
-      const timer = setTimeout(() => connection.answers.size === 0 && socket.end(), FIRST_REQUEST_MS)
-      socket.once('close', () => clearTimeout(timer))
-    }
+    endWhenIdle(socket, connection)
   }
   if (leaving.aborted) {
     leave()
@@ -324,6 +317,12 @@ function endWhen(leaving: AbortSignal, socket: tls.TLSSocket, connection: Connec
   }
   leaving.addEventListener('abort', leave, { once: true })
   socket.once('close', () => leaving.removeEventListener('abort', leave))
+}
+
+function endWhenIdle(socket: net.Socket, connection: Connection): void {
+  if (connection.answers.size > 0) return
+  const timer = setTimeout(() => connection.answers.size === 0 && socket.destroySoon(), LAST_REQUEST_MS)
+  socket.once('close', () => clearTimeout(timer))
 }
 
 const tlsSettings: tls.SecureContextOptions = {
