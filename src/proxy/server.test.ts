@@ -112,6 +112,32 @@ suite('agents behind the proxy', () => {
     assert.deepEqual(agent.seen, [`${agent.name} from 127.0.0.1`])
   })
 
+  test('a proxy that drains waits for the streams that are open', async () => {
+    await using own = await startCluster()
+    await using agent = await startAgent(own)
+    const connect = async (): Promise<tls.TLSSocket | undefined> => {
+      const { proxy, roots } = own
+      const socket = tls.connect({
+        ...{ port: proxy.port, host: '127.0.0.1', servername: agent.name, ca: [...roots] },
+        allowHalfOpen: true,
+      })
+      return once(socket, 'data').then(
+        () => socket,
+        () => undefined,
+      )
+    }
+    let socket: tls.TLSSocket | undefined
+    while (socket === undefined) socket = await connect()
+    let isDrained = false
+    const drained = own.proxy.drain().then(() => {
+      isDrained = true
+    })
+    while (own.proxy.connectedAgents().length > 0) await new Promise(setImmediate)
+    assert.equal(isDrained, false)
+    socket.end()
+    await drained
+  })
+
   for (const [says, servername] of [
     ['an unknown label', serverName('app', 'a'.repeat(26), cluster)],
     ['a label of another cluster', serverName('app', 'a'.repeat(26), 'example.org')],
