@@ -18,6 +18,8 @@ export interface EgressRoute {
   /** Is this host name, in lower case and without port, one of ours? */
   answers(host: string): boolean
   readonly serve: RequestListener
+  /** Requests for another protocol, such as WebSocket; left out: their connection is closed. */
+  readonly upgrade?: (request: http.IncomingMessage, socket: Duplex, head: Buffer) => void
 }
 
 /** One CONNECT that the proxy was asked for. */
@@ -106,24 +108,33 @@ function cloudServer(routes: readonly EgressRoute[], authority: LabAuthority): h
     requestTimeout: 0,
     headersTimeout: 30_000,
     keepAliveTimeout: 60_000,
+    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
     SNICallback(name, done) {
       if (routes.some(({ answers }) => answers(name.toLowerCase())))
         done(null, authority.contextFor(name.toLowerCase()))
       else done(new Error('nobody has this name'))
     },
   })
-  const serve: RequestListener = (request, response) => {
+  const routeOf = (request: http.IncomingMessage): EgressRoute | undefined => {
     const { servername } = request.socket as net.Socket & { servername?: string | false } // a TLSSocket on this server
     const name = typeof servername === 'string' ? servername.toLowerCase() : ''
     const host = (request.headers.host ?? '').replace(/:\d+$/, '').toLowerCase()
-    const route = routes.find(({ answers }) => answers(name))
-    if (route && host === name) return route.serve(request, response)
+    return host === name ? routes.find(({ answers }) => answers(name)) : undefined
+  }
+  const serve: RequestListener = (request, response) => {
+    const route = routeOf(request)
+    if (route) return route.serve(request, response)
     // A request for one name on a connection for another is never what it says it is.
     request.resume()
     response.writeHead(421, { 'content-type': 'text/plain' }).end('this connection is for another host\n')
   }
   server.on('request', serve)
   server.on('checkContinue', serve)
+  server.on('upgrade', (request: http.IncomingMessage, socket: Duplex, head: Buffer) => {
+    const upgrade = routeOf(request)?.upgrade
+    if (upgrade === undefined) socket.destroy()
+    else upgrade(request, socket, head)
+  })
   server.on('tlsClientError', (_error, socket) => socket.destroy())
   return server
 }

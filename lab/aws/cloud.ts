@@ -23,6 +23,7 @@ import { environmentFor, type LabIdentity } from './lab-environment.ts'
 import { s3 } from './s3.ts'
 import { type Bucket, S3Store } from './s3-store.ts'
 import { secretsManager } from './secrets-manager.ts'
+import { type ManagedSession, sessionManager } from './session-manager.ts'
 import { type AssumedRole, sts } from './sts.ts'
 
 /** How the lab begins. Everything has a default. */
@@ -57,6 +58,8 @@ export interface AwsLab extends AsyncDisposable {
   readonly seen: readonly SeenRequest[]
   /** Every role that was assumed through STS. */
   readonly assumed: readonly AssumedRole[]
+  /** Every session that was started through Systems Manager or ECS. */
+  readonly managedSessions: readonly ManagedSession[]
   /** Every console session that was opened through the sign-in endpoint. */
   readonly consoleSessions: readonly ConsoleSession[]
   /** The metadata service of an instance with the profile `TeleportAWSAccess`. */
@@ -112,6 +115,7 @@ export async function startAwsLab(options: AwsLabOptions = {}): Promise<AwsLab> 
     networks.set(`${id}/${inRegion}`, network)
     return network
   }
+  const sessions = sessionManager()
   const services = [
     s3(store),
     sts({ directory: accounts, keys, assumed }),
@@ -120,9 +124,15 @@ export async function startAwsLab(options: AwsLabOptions = {}): Promise<AwsLab> 
     dynamodb(),
     secretsManager(),
     eks(clusters),
+    ...sessions.services,
   ]
   const frontDoor = openFrontDoor({ services, keys, clock, faults, seen, log })
-  const aws: EgressRoute = { name: 'aws', answers: (host) => findEndpoint(host) !== undefined, serve: frontDoor }
+  const aws: EgressRoute = {
+    name: 'aws',
+    answers: (host) => findEndpoint(host) !== undefined,
+    serve: frontDoor,
+    upgrade: sessions.upgrade,
+  }
 
   const authority = createLabAuthority(systemClock)
   const caFile = join(directory, 'lab-ca.pem')
@@ -148,6 +158,7 @@ export async function startAwsLab(options: AwsLabOptions = {}): Promise<AwsLab> 
     region,
     seen,
     assumed,
+    managedSessions: sessions.sessions,
     consoleSessions,
     instance,
     account: (id = accountId, inPartition = partition) => accounts.account(id, inPartition),
