@@ -84,7 +84,9 @@ export function admit(identity: UserIdentity, view: ClusterView, { now, roles }:
     message: `access to app "${app.metadata.name}" is denied: ${explain(decision)}`,
     hint: needsMfa
       ? `run "tsh apps login ${app.metadata.name}" and prove it`
-      : 'if you were given a role since you signed in, sign in again with "tsh login"; else ask for one with "tsh request create"',
+      : decision.reason === 'denied-by-role'
+        ? 'ask an administrator which of your roles it is'
+        : 'if you were given a role since you signed in, sign in again with "tsh login"; else ask an administrator for one',
     ...(decision.deniedBy === undefined ? {} : { detail: `denied by role ${decision.deniedBy}` }),
   }
 }
