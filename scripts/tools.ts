@@ -4,7 +4,19 @@
  * With `CI=true` a tool that cannot be installed is a failure; otherwise it is named and its tests are skipped.
  */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, globSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { checkout } from '#test/shell.ts'
 import { toolFolder } from '#test/tools.ts'
 
 interface Tool {
@@ -43,6 +55,50 @@ const tools: Readonly<Record<string, Tool>> = {
       return { 'python-boto3': `exec "${folder}/venv/bin/python" "$@"` }
     },
   },
+  s3cmd: {
+    launchers: ['s3cmd'],
+    version: '2.4.0',
+    install: (folder) => {
+      python(folder, ['s3cmd==2.4.0'])
+      return { s3cmd: `exec "${folder}/venv/bin/python" "${folder}/venv/bin/s3cmd" "$@"` }
+    },
+  },
+  rclone: {
+    launchers: ['rclone'],
+    version: 'debian',
+    install: (folder) => {
+      debian(folder, ['rclone'])
+      return { rclone: `exec "${folder}/root/usr/bin/rclone" "$@"` }
+    },
+  },
+  'go-clients': {
+    launchers: ['go-sdk-v2', 'go-minio'],
+    version: contentHash('test/clients/go'),
+    install: (folder) => {
+      cpSync(`${checkout}test/clients/go`, `${folder}/source`, { recursive: true })
+      const env = {
+        GOPATH: `${folder}/modules`,
+        GOCACHE: `${folder}/objects`,
+        CGO_ENABLED: '0',
+        GOFLAGS: '-modcacherw',
+      }
+      execute('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', `${folder}/`, './...'], `${folder}/source`, env)
+      for (const name of ['modules', 'objects']) rmSync(`${folder}/${name}`, { recursive: true })
+      return { 'go-sdk-v2': `exec "${folder}/sdk-v2" "$@"`, 'go-minio': `exec "${folder}/minio" "$@"` }
+    },
+  },
+  'java-client': {
+    launchers: ['java-sdk-v2'],
+    version: contentHash('test/clients/java'),
+    install: (folder) => {
+      cpSync(`${checkout}test/clients/java`, `${folder}/source`, { recursive: true })
+      const flags = ['-q', '-B', `-Dmaven.repo.local=${folder}/packages`]
+      execute('mvn', [...flags, 'dependency:copy-dependencies', `-DoutputDirectory=${folder}/lib`], `${folder}/source`)
+      execute('javac', ['-cp', `${folder}/lib/*`, '-d', `${folder}/classes`, 'S3Calls.java'], `${folder}/source`)
+      rmSync(`${folder}/packages`, { recursive: true })
+      return { 'java-sdk-v2': `exec java $JAVA_FLAGS -cp "${folder}/classes:${folder}/lib/*" S3Calls "$@"` }
+    },
+  },
   nginx: {
     launchers: ['nginx-stream'],
     version: 'debian',
@@ -68,10 +124,16 @@ const tools: Readonly<Record<string, Tool>> = {
 }
 
 /** Runs a program to its end. @throws with the last lines that it printed */
-function execute(program: string, args: readonly string[], cwd?: string): string {
+function execute(
+  program: string,
+  args: readonly string[],
+  cwd?: string,
+  env: Readonly<Record<string, string>> = {},
+): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, {
     encoding: 'utf8',
     timeout: 600_000,
+    env: { ...process.env, ...env },
     ...(cwd === undefined ? {} : { cwd }),
   })
   if (error !== undefined) throw error
@@ -99,6 +161,13 @@ function debian(folder: string, packages: readonly string[]): void {
   execute('apt-get', ['download', ...packages], `${folder}/deb`)
   for (const file of globSync(`${folder}/deb/*.deb`)) execute('dpkg-deb', ['-x', file, `${folder}/root`])
   rmSync(`${folder}/deb`, { recursive: true })
+}
+
+/** Stands for the version of a client that is built from sources of ours: another one as soon as a file changes. */
+function contentHash(folder: string): string {
+  const hash = createHash('sha256')
+  for (const file of globSync(`${checkout}${folder}/**/*.*`).toSorted()) hash.update(readFileSync(file))
+  return hash.digest('hex').slice(0, 12)
 }
 
 function closure(name: string, wanted: RegExp): readonly string[] {
