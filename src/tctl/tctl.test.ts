@@ -89,6 +89,10 @@ suite('tctl status', () => {
     assert.match(text, /^host CA +never updated$/m)
     assert.match(text, /^user CA +never updated$/m)
     assert.match(text, /^CA pin +sha256:[0-9a-f]{64}$/m)
+    const document = JSON.parse(await ok('status --format=json'))
+    assert.deepEqual([document.cluster, document.authorities.host], ['example', 'never updated'])
+    assert.ok(text.includes(document.ca_pins[0]))
+    assert.match(await ok('status -f yaml'), /^cluster: example\n/)
   })
 })
 
@@ -244,6 +248,7 @@ suite('tctl users', () => {
   test('ls lists users with their roles', async () => {
     assert.match(await ok('users ls'), /^User +Roles\n-+ -+\nalice +access\njson +access\n$/)
     assert.equal(JSON.parse(await ok('users ls --format json')).length, 2)
+    assert.match(await ok('users ls --format yaml'), /^- kind: user\n/)
   })
   test('reset gives a new URL', async () =>
     assert.match(

@@ -1,7 +1,7 @@
 import { createClient } from '@connectrpc/connect'
 import { Command } from 'commander'
 import { addExamples, collectList } from '#cli/command.ts'
-import { formatJson, formatShortSpan, formatTable, parseFormat, parseSpan } from '#cli/output.ts'
+import { formatJson, formatShortSpan, formatTable, formatYaml, parseFormat, parseSpan } from '#cli/output.ts'
 import { UsageError } from '#cli/usage-error.ts'
 import { AlreadyExists } from '#errors.ts'
 import { UserService, type UserToken } from '#gen/access/v1/access_pb.ts'
@@ -113,12 +113,13 @@ function updateCommand(deps: TctlDeps): Command {
 function lsCommand(deps: TctlDeps): Command {
   return new Command('ls')
     .description('list users')
-    .option('--format <format>', 'text or json', 'text')
+    .option('--format <format>', 'text, json or yaml', 'text')
     .action(async (options: { format: string }, self: Command) => {
-      const format = parseFormat(options.format, ['text', 'json'])
+      const format = parseFormat(options.format, ['text', 'json', 'yaml'])
       await using connection = await connectToAuth(deps, self)
       const users = (await openResources(connection.rpc).list('user')) as readonly User[] // of this kind, as was asked for
       if (format === 'json') deps.terminal.stdout.write(formatJson(users))
+      else if (format === 'yaml') deps.terminal.stdout.write(await formatYaml(users))
       else if (users.length === 0) deps.terminal.stdout.write('No users found\n')
       else {
         const rows = users.map(({ metadata, spec }) => [metadata.name, spec.roles.join(',')])
