@@ -17,11 +17,16 @@ suite('what a failed command prints', () => {
     assert.deepEqual(reported(new AccessDenied('no', { hint: 'ask' })), { code: 1, stderr: 'ERROR: no\nhint: ask\n' }))
   test('a command line that cannot be run ends with 2', () =>
     assert.equal(reported(new UsageError('no', { hint: 'x' })).code, 2))
-  test('a missing file has a hint too', () =>
-    assert.match(
-      reported(Object.assign(new Error('ENOENT: x'), { code: 'ENOENT' })).stderr,
-      /^ERROR: ENOENT: x\nhint: check the path\n$/,
-    ))
+  for (const [code, hint] of [
+    ['ENOENT', 'check the path'],
+    ['ENOTDIR', 'check the path: a part of it is a file, not a directory'],
+  ]) {
+    test(`${code} has a hint too`, () =>
+      assert.equal(
+        reported(Object.assign(new Error(`${code}: x`), { code })).stderr,
+        `ERROR: ${code}: x\nhint: ${hint}\n`,
+      ))
+  }
   test('a mistake of ours asks for a report and shows no stack', () => {
     const { stderr } = reported(new TypeError('x is not a function'))
     assert.equal(stderr.split('\n').length, 3)

@@ -55,6 +55,7 @@ const systemAdvice: readonly (readonly [code: string, hint: string])[] = [
   ['EPERM', 'check the permissions of that file'],
   ['ENOENT', 'check the path'],
   ['EISDIR', 'name a file, not a directory'],
+  ['ENOTDIR', 'check the path: a part of it is a file, not a directory'],
   ['ENOSPC', 'make room on the disk'],
   ['EROFS', 'choose a place that can be written'],
   ['ECONNREFUSED', 'check the address and that the service is running'],
