@@ -115,7 +115,7 @@ export async function storeLogin(
   return profile
 }
 
-/** Exchanges the login's certificate for a new one with the user's present roles and traits; it ends no later than the old one. */
+/** Exchanges the login's certificate for a new one with those of its roles that the user still has; it ends no later than the old one. */
 export async function reissueLogin(login: Login, connection: RpcConnection): Promise<void> {
   const { privateKey, publicKey } = generateKeyPair()
   const { certificatePem } = await createClient(UserService, connection.transport).reissueCertificate({
