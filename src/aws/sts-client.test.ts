@@ -155,7 +155,11 @@ suite('assuming a role', () => {
       [-400_000, -399_001],
     ] as const) {
       serverDate = new Date(now.getTime() + ahead)
-      assert.deepEqual(await roles.identify('aws-us-gov'), { arn: 'arn:aws:iam::1:user/agent', aheadMs: says })
+      assert.deepEqual(await roles.identify('aws-us-gov'), {
+        arn: 'arn:aws:iam::1:user/agent',
+        kind: 'static',
+        aheadMs: says,
+      })
     }
     assert.deepEqual(new Set(regions), new Set(['us-gov-west-1']))
   })

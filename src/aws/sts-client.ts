@@ -2,6 +2,7 @@
 import { AssumeRoleCommand, GetCallerIdentityCommand, type STSClient } from '@aws-sdk/client-sts'
 import { Secret } from '#secret.ts'
 import { parseRoleArn } from './arn.ts'
+import type { BaseCredentials } from './credentials-client.ts'
 import type { AwsCredentials } from './sigv4.ts'
 import { openStsRegions, type StsRegionsOptions } from './sts-regions-client.ts'
 
@@ -46,6 +47,8 @@ export interface RoleCredentials extends AsyncDisposable {
 export interface CallerIdentity {
   /** `arn:aws:sts::123456789012:assumed-role/agent/i-1` */
   readonly arn: string
+  /** Of the credentials; see `BaseCredentials`. */
+  readonly kind: BaseCredentials['kind']
   /** By how much the clock of AWS is ahead of ours, to the second; negative: behind. */
   readonly aheadMs: number | undefined
 }
@@ -86,7 +89,8 @@ export function openRoleCredentials(options: StsRegionsOptions): RoleCredentials
       const { value, aheadMs } = await sts.ask({ partition, region: '' }, (client) =>
         client.send(new GetCallerIdentityCommand({})),
       )
-      return { arn: value.Arn ?? '', aheadMs }
+      const { kind } = await options.base()
+      return { arn: value.Arn ?? '', kind, aheadMs }
     },
     async [Symbol.asyncDispose]() {
       sts[Symbol.dispose]()

@@ -36,6 +36,10 @@ suite('an agent that looks ahead', () => {
       line,
       /AccessDenied: User: arn:aws:sts::123456789012:assumed-role\/TeleportAWSAccess\/i-\w+ is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::123456789012:role\/Closed/,
     )
+    assert.match(
+      agent.output(),
+      /AWS knows this agent as arn:aws:sts::123456789012:assumed-role\/TeleportAWSAccess\/i-/,
+    )
     const statement: unknown = JSON.parse(/add to the trust policy of \S+: (\{.*?\}) /.exec(line)?.[1] ?? '')
     assert.deepEqual(statement, { Effect: 'Allow', Principal: { AWS: agentRole }, Action: 'sts:AssumeRole' })
     assert.doesNotMatch(agent.output(), /role\/(Reader|Writer)/, 'what works is no matter for the log')
@@ -97,6 +101,17 @@ suite('an agent that looks ahead', () => {
     } finally {
       stage.lab.setClock(undefined)
     }
+  })
+
+  test('says that sessions of the console will end after an hour, when its own credentials are temporary', async () => {
+    await using agent = await startAgent('chained', {
+      ...stage.lab.environment({ role: 'TeleportAWSAccess', sessionName: 'chained' }),
+    })
+    const line = await logged(agent, /AWS knows this agent as .*assumed-role\/TeleportAWSAccess\/chained.*/)
+    assert.match(
+      line,
+      /credentials:temporary note:"with temporary credentials sessions of the AWS console end after one hour/,
+    )
   })
 
   test('says nothing and asks nothing where the file says so', async () => {

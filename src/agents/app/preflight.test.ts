@@ -17,6 +17,8 @@ const WRITER = 'arn:aws:iam::123456789012:role/Writer'
 interface Bed extends AsyncDisposable {
   readonly asked: readonly RoleRequest[]
   readonly lines: readonly string[]
+  /** What it says of consoles, once for each time that it says who it is. */
+  readonly notes: readonly unknown[]
   /** What fails, by ARN; `sts` is asking who the agent is. */
   readonly broken: Map<string, Error>
   readonly arns: string[]
@@ -30,16 +32,21 @@ function start({ aheadMs = 0, broken = new Map<string, Error>() } = {}): Bed {
   const lines: string[] = []
   const arns = [READER]
   const write = (message: string): void => void lines.push(message)
-  const log: Log = { debug() {}, info: write, warn: write, error: write, child: () => log }
+  const notes: unknown[] = []
+  const inform: Log['info'] = (message, fields = {}) => {
+    if (message === `AWS knows this agent as ${AGENT}`) notes.push(fields.note)
+    else write(message)
+  }
+  const log: Log = { debug() {}, info: inform, warn: write, error: write, child: () => log }
   let rested = Promise.withResolvers<void>()
   let next = Promise.withResolvers<boolean>()
-  const state = { aheadMs, asked, lines, broken, arns }
+  const state = { aheadMs, asked, lines, notes, broken, arns }
   const preflight = startPreflight({
     credentials: {
       async identify() {
         const error = broken.get('sts')
         if (error) throw error
-        return { arn: AGENT, aheadMs: state.aheadMs }
+        return { arn: AGENT, kind: 'temporary', aheadMs: state.aheadMs }
       },
       async get(request) {
         asked.push(request)
@@ -108,6 +115,8 @@ suite('the preflight of an agent', () => {
     ])
     assert.deepEqual(bed.lines, [])
     assert.deepEqual(bed.failing(), [])
+    assert.equal(bed.notes.length, 1)
+    assert.match(String(bed.notes[0]), /sessions of the AWS console end after one hour/)
   })
 
   test('prints the missing statement once, tries again, and says when it is there', async () => {

@@ -3,6 +3,7 @@
  * that people may take. It tells the log alone; nobody waits for it, and nothing is refused because of it.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { BaseCredentials } from '#aws/credentials-client.ts'
 import { partitionOfArn } from '#aws/partition.ts'
 import type { RoleCredentials } from '#aws/sts-client.ts'
 import { AccessError } from '#errors.ts'
@@ -99,10 +100,12 @@ class RunningPreflight {
   async #identify(partition: string): Promise<void> {
     const name = `sts:${partition}`
     try {
-      const { arn, aheadMs = 0 } = await this.#options.credentials.identify(partition)
+      const { arn, kind, aheadMs = 0 } = await this.#options.credentials.identify(partition)
       this.#agentArn.set(partition, arn)
-      if (Math.abs(aheadMs) >= CLOCK_MS) this.#failed(name, clockText(aheadMs), {})
-      else this.#worked(name, 'AWS knows the credentials of this agent', { aws_principal: arn, partition })
+      if (Math.abs(aheadMs) >= CLOCK_MS) return this.#failed(name, clockText(aheadMs), {})
+      const isFirst = !this.#found.has(name)
+      this.#worked(name, 'AWS knows the credentials of this agent', { aws_principal: arn, partition })
+      if (isFirst) this.#options.log.info(`AWS knows this agent as ${arn}`, { credentials: kind, ...consoleNote(kind) })
     } catch (error) {
       this.#agentArn.delete(partition)
       this.#failed(name, textOf(error), { partition, hint: hintOf(error) })
@@ -154,6 +157,14 @@ class RunningPreflight {
 }
 
 const SESSION_NAME = 'teleport-preflight'
+
+/** AWS lets a role live for an hour when temporary credentials assume it, those of an instance excepted. */
+function consoleNote(kind: BaseCredentials['kind']): Readonly<Record<string, string>> {
+  if (kind !== 'temporary') return {}
+  return {
+    note: 'with temporary credentials sessions of the AWS console end after one hour; run the agent on EC2 with an instance role for up to twelve',
+  }
+}
 
 function clockText(aheadMs: number): string {
   const seconds = Math.round(Math.abs(aheadMs) / 1000)
