@@ -3,70 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
-import type { Readable } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
 import { suite, test } from 'node:test'
-import { type ForwardOptions, type ForwardSummary, forwardHttp, useOwnTimers } from './forward-http.ts'
-import { boundPort, openPort } from './listen.ts'
+import { forwardHttp } from './forward-http.ts'
+import { forwarderTo, get, raw, serve } from './forwarder.conformance.ts'
 import { withoutHopByHop } from './raw-headers.ts'
-
-type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void
-
-async function serve(handler: Handler, onContinue?: Handler) {
-  const server = http.createServer(handler)
-  if (onContinue) server.on('checkContinue', onContinue)
-  await openPort(server, '127.0.0.1', 0)
-  return {
-    server,
-    port: boundPort(server),
-    async [Symbol.asyncDispose]() {
-      server.close()
-      server.closeAllConnections()
-    },
-  }
-}
-
-/** A forwarder in front of `handler`. */
-async function forwarderTo(handler: Handler, options: Partial<ForwardOptions> = {}, onContinue?: Handler) {
-  const stack = new AsyncDisposableStack()
-  const upstream = stack.use(await serve(handler, onContinue))
-  const outcome = Promise.withResolvers<ForwardSummary>()
-  outcome.promise.catch(() => {})
-  const agent = new http.Agent({ keepAlive: true })
-  stack.defer(() => agent.destroy())
-  const forward: Handler = (request, response) => {
-    forwardHttp({
-      request,
-      response,
-      target: { protocol: 'http:', host: '127.0.0.1', port: upstream.port, agent },
-      headers: request.rawHeaders,
-      body: hasBody(request) ? request : undefined,
-      signal: new AbortController().signal,
-      ...options,
-    }).then(outcome.resolve, outcome.reject)
-  }
-  const proxy = stack.use(await serve(forward, forward))
-  useOwnTimers(proxy.server)
-  return { port: proxy.port, outcome: outcome.promise, [Symbol.asyncDispose]: () => stack.disposeAsync() }
-}
-
-const hasBody = (request: http.IncomingMessage): boolean =>
-  request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
-
-/** What one raw request is answered with, until the server closes. */
-async function raw(port: number, request: string): Promise<string> {
-  const socket = net.connect(port, '127.0.0.1')
-  socket.write(request)
-  return text(socket)
-}
-
-function get(port: number, options: http.RequestOptions = {}, body?: Readable | Buffer): Promise<http.IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const request = http.request({ port, host: '127.0.0.1', agent: false, ...options }, resolve)
-    request.on('error', reject)
-    request.end(body)
-  })
-}
 
 suite('forwarding one request', () => {
   test('the request keeps its header order, case and duplicates, and loses what is hop by hop', async () => {
@@ -225,66 +166,6 @@ suite('Expect: 100-continue', () => {
       'PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody',
     )
     assert.match(answer, /body/)
-  })
-})
-
-suite('before the last byte', () => {
-  /** What a client has got when the event of an answer `ok` is being kept, and what it has in the end. */
-  async function gated(head: http.OutgoingHttpHeaders): Promise<{ before: string; after: string }> {
-    const gate = Promise.withResolvers<void>()
-    const asked = Promise.withResolvers<ForwardSummary>()
-    await using forwarder = await forwarderTo((_request, response) => void response.writeHead(200, head).end('ok'), {
-      beforeEnd: (summary) => {
-        asked.resolve(summary)
-        return gate.promise
-      },
-    })
-    const socket = net.connect(forwarder.port, '127.0.0.1')
-    let got = ''
-    socket.on('data', (chunk) => {
-      got += chunk
-    })
-    socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
-    assert.equal((await asked.promise).responseBytes, 2)
-    if (head['content-length'] === undefined) while (!got.endsWith('ok\r\n')) await once(socket, 'data')
-    else for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate) // time for what must not come
-    const before = got
-    gate.resolve()
-    await once(socket, 'end')
-    return { before, after: got }
-  }
-
-  test('with a content length the last chunk is held back', async () => {
-    const { before, after } = await gated({ 'content-length': 2 })
-    assert.doesNotMatch(before, /ok$/)
-    assert.match(after, /\r\n\r\nok$/)
-  })
-
-  test('with chunks only the mark of the end is held back', async () => {
-    const { before, after } = await gated({})
-    assert.equal(after, `${before}0\r\n\r\n`)
-  })
-
-  test('an answer without a body waits with its head', async () => {
-    await using forwarder = await forwarderTo((_request, response) => void response.writeHead(204).end(), {
-      beforeEnd: async () => {
-        throw new Error('the disk is full')
-      },
-    })
-    const request = get(forwarder.port)
-    request.catch(() => {})
-    await assert.rejects(forwarder.outcome, /the disk is full/)
-  })
-
-  test('an event that cannot be kept leaves the answer incomplete', async () => {
-    await using forwarder = await forwarderTo((_request, response) => void response.end('ok'), {
-      beforeEnd: async () => {
-        throw new Error('the disk is full')
-      },
-    })
-    const read = get(forwarder.port).then(text)
-    await assert.rejects(read, { code: 'ECONNRESET' })
-    await assert.rejects(forwarder.outcome, /the disk is full/)
   })
 })
 
