@@ -46,7 +46,7 @@ export async function forwarderTo(handler: Handler, options: Partial<ForwardOpti
   return { port: proxy.port, outcome: outcome.promise, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
-export const hasBody = (request: http.IncomingMessage): boolean =>
+const hasBody = (request: http.IncomingMessage): boolean =>
   request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
 
 /** What one raw request is answered with, until the server closes. */
