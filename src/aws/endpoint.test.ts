@@ -28,6 +28,7 @@ suite('hosts of AWS', () => {
     ['mine.bucket.vpce-1a2b-3c.s3.us-east-1.vpce.amazonaws.com', 'aws', 's3', 'us-east-1', 'mine'],
     ['api.ecr.us-east-1.amazonaws.com', 'aws', 'ecr', 'us-east-1', 'api'],
     ['ingest-cell1.timestream.us-east-1.amazonaws.com', 'aws', 'timestream', 'us-east-1', 'ingest-cell1'],
+    ['eks.us-west-2.amazonaws.com', 'aws', 'eks', 'us-west-2', undefined],
     ['us-west-2.queue.amazonaws.com', 'aws', 'sqs', 'us-west-2', undefined],
   ] as const) {
     test(`${host} is ${service} of ${partition}`, () => {
@@ -55,6 +56,13 @@ suite('hosts of AWS', () => {
     'ec2-1-2-3-4.eu-west-1.compute.amazonaws.com',
     'bucket.s3-website-us-east-1.amazonaws.com',
     'db.abc.us-east-1.rds.amazonaws.com',
+    'A1B2C3.gr7.us-east-1.eks.amazonaws.com',
+    'A1B2C3.yl4.cn-north-1.eks.amazonaws.com.cn',
+    'oidc.eks.us-west-2.amazonaws.com',
+    'oidc-eks.us-west-2.api.aws',
+    '123456789012.dkr.ecr.us-east-1.amazonaws.com',
+    '123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com',
+    '123456789012.dkr-ecr.us-east-1.on.aws',
     '127.0.0.1',
     '[::1]:443',
     '',

@@ -31,7 +31,7 @@ export function parseAwsHost(text: string): AwsEndpoint | undefined {
   if (suffix === undefined) return undefined
   const rest = host.slice(0, -suffix[0].length - 1)
   const labels = rest.split('.').filter((label) => !DECORATION.has(label))
-  if (labels.some((label) => CUSTOMER_RUN.test(label))) return undefined
+  if (labels.some((label) => CUSTOMER_RUN.test(label)) || OTHER_MEANS.test(labels.join('.'))) return undefined
   const found = locateBucket(rest) ?? locate(labels)
   const partition = found.region?.startsWith('us-gov') && suffix[1] === 'aws' ? 'aws-us-gov' : suffix[1]
   return { host, partition, ...found }
@@ -97,6 +97,12 @@ export const awsDomains: readonly string[] = SUFFIXES.map(([domain]) => domain)
 
 const DECORATION: ReadonlySet<string> = new Set(['dualstack', 'fips', 'vpce'])
 const CUSTOMER_RUN = /^(elb|compute|compute-\d+|rds|cache|redshift|neptune|docdb|mq|kafka|s3-website(-[a-z0-9-]+)?)$/
+/**
+ * Hosts that nobody signs for: API servers of EKS clusters (a token, and a CA of their own), the issuers of their tokens
+ * (whose certificate is what clients look at) and registries of images (a password).
+ */
+const OTHER_MEANS =
+  /^[a-z0-9]+\.[a-z0-9]+\.[a-z0-9-]+\.eks$|^oidc[.-]eks\.[a-z0-9-]+$|^\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+$/
 /** Hosts whose answers are made by code of customers, and the name that is signed for them. */
 const CUSTOMER_CODE: ReadonlyMap<string, string> = new Map([
   ['execute-api', 'execute-api'],
