@@ -117,7 +117,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     }),
   )
   stack.defer(() => spool.drain(AbortSignal.timeout(DRAIN_MS)))
-  const names = stack.use(openServedNames({ rpc: rpc.transport, log, clock }))
+  const names = stack.use(
+    openServedNames({ rpc: rpc.transport, log, clock, keepIn: join(dataDir, 'app', 'served-names') }),
+  )
   let announce = (): void => {} // there is nobody to tell before the heartbeat runs
   const apps = stack.use(startServedApps({ ...config, cache, names, onChange: () => announce(), log }))
   const credentials = stack.use(

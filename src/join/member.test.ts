@@ -1,8 +1,9 @@
 /** A member stays one: it renews what it is and what it serves under, in time and never twice at once. */
 import assert from 'node:assert/strict'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { suite, test } from 'node:test'
 import { createRouterTransport, type ServiceImpl, type Transport } from '@connectrpc/connect'
 import type { CaSigner } from '#ca/authorities.ts'
@@ -192,7 +193,8 @@ suite('a member serves a name under a certificate', () => {
         return { certificatePem: issueServedNameCertificate(ca, served).pem, serverName }
       },
     })
-    return { asked, state, names: openServedNames({ rpc, log: silentLog, clock: () => new Date(state.now) }) }
+    const options = { rpc, log: silentLog, clock: () => new Date(state.now) }
+    return { asked, state, options, names: openServedNames(options) }
   }
 
   test('that is asked for once, however many connections come', async () => {
@@ -224,6 +226,29 @@ suite('a member serves a name under a certificate', () => {
     await assert.rejects(names.contextFor('app', 'a'), /away/)
     state.isAway = false
     assert.notDeepEqual(await names.contextFor('app', 'a'), first)
+  })
+
+  test('that is kept for a start while Auth is away, until it expires, and for no name that Auth refuses', async () => {
+    const keepIn = join(mkdtempSync(join(tmpdir(), 'names-')), 'served-names')
+    const { state, options, names: unused } = openNames()
+    unused[Symbol.dispose]()
+    const open = () => openServedNames({ ...options, keepIn })
+    const first = open()
+    const given = await first.contextFor('app', '../a')
+    first[Symbol.dispose]()
+    assert.deepEqual(
+      readdirSync(keepIn).map((file) => statSync(join(keepIn, file)).mode & 0o777),
+      [0o600],
+    )
+    state.isAway = true
+    using again = open()
+    assert.deepEqual(await again.contextFor('app', '../a'), given)
+    await assert.rejects(again.contextFor('app', 'other'), /away/)
+    await assert.rejects(again.contextFor('kube', '../a'), /away/)
+    state.now = START + 2 * HOUR_MS
+    using late = open()
+    await assert.rejects(late.contextFor('app', '../a'), /away/)
+    rmSync(dirname(keepIn), { recursive: true })
   })
 
   test('only where Auth lets it', async () => {

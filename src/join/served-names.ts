@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createClient, type Transport } from '@connectrpc/connect'
 import type { Clock } from '#clock.ts'
 import { JoinService } from '#gen/access/v1/access_pb.ts'
 import type { Log } from '#log.ts'
-import { parseCertificate } from '#pki/certificate.ts'
-import { generateKeyPair, privateKeyPem, publicKeyPem, spkiSha256 } from '#pki/key.ts'
+import { parseCertificate, splitPem } from '#pki/certificate.ts'
+import { generateKeyPair, parsePrivateKey, privateKeyPem, publicKeyPem, spkiSha256 } from '#pki/key.ts'
+import { fromConnectError } from '#rpc/status.ts'
 import { WrongMembership } from './membership.ts'
 
 /** What a member serves under a name of its own. */
@@ -34,6 +38,8 @@ export interface ServedNamesOptions {
   readonly rpc: Transport
   readonly log: Log
   readonly clock: Clock
+  /** Folder in which certificates and keys are kept, so that a member which restarts while Auth is away can serve. */
+  readonly keepIn?: string | undefined
 }
 
 /** Opens the keeper. It renews a certificate once two thirds of its life are over, so that a short outage of Auth stops nobody. */
@@ -98,7 +104,7 @@ class ServedName implements Disposable {
 
   /** One request at a time, however many connections ask. */
   #issue(): Promise<Issued> {
-    this.#issuing ??= this.#request()
+    this.#issuing ??= this.#requestOrKept()
       .then((issued) => {
         this.#issued = issued
         this.#failures = 0
@@ -111,23 +117,71 @@ class ServedName implements Disposable {
     return this.#issuing
   }
 
+  /** Auth decides whether this member may serve the name; what it gave before holds while it cannot be asked. */
+  async #requestOrKept(): Promise<Issued> {
+    try {
+      const issued = await this.#request()
+      await this.#keep(issued)
+      return issued
+    } catch (error) {
+      if (fromConnectError(error).code !== 'unavailable') throw error
+      const kept = await this.#findKept()
+      if (kept === undefined) throw error
+      this.#options.log.warn('Auth cannot be asked: a name is served with the certificate of an earlier start', {
+        kind: this.#kind,
+        name: this.#name,
+        error,
+      })
+      return kept
+    }
+  }
+
+  /** Names may hold anything; the file's holds their hash. */
+  #file(): string | undefined {
+    const { keepIn } = this.#options
+    const hash = createHash('sha256').update(`${this.#kind}\0${this.#name}`).digest('hex')
+    return keepIn === undefined ? undefined : join(keepIn, `${hash}.json`)
+  }
+
+  async #keep({ cert, key, serverName }: Issued): Promise<void> {
+    const file = this.#file()
+    const { keepIn, log } = this.#options
+    if (file === undefined || keepIn === undefined) return
+    try {
+      await mkdir(keepIn, { recursive: true, mode: 0o700 })
+      await writeFile(`${file}.new`, JSON.stringify({ cert, key, serverName }), { mode: 0o600 })
+      await rename(`${file}.new`, file)
+    } catch (error) {
+      log.warn('cannot keep the certificate of a served name', { file, error })
+    }
+  }
+
+  /** Undefined where there is none, where it has expired, or where the file is not what we wrote. */
+  async #findKept(): Promise<Issued | undefined> {
+    const file = this.#file()
+    if (file === undefined) return undefined
+    try {
+      const { cert, key, serverName } = JSON.parse(await readFile(file, 'utf8'))
+      const [leaf] = splitPem(cert)
+      const issued = issuedOf({ cert, key, serverName }, parseCertificate(leaf ?? ''))
+      parsePrivateKey(key)
+      return this.#options.clock() < issued.notAfter ? issued : undefined
+    } catch {
+      return undefined // the caller reports why it looked for it
+    }
+  }
+
   async #request(): Promise<Issued> {
     const keys = generateKeyPair()
     const { certificatePem, serverName } = await createClient(JoinService, this.#options.rpc).issueServedName(
       { kind: this.#kind, name: this.#name, publicKeyPem: publicKeyPem(keys.publicKey) },
       { signal: this.#ending.signal },
     )
-    const { publicKey, notBefore, notAfter, dnsNames } = parseCertificate(certificatePem)
+    const certificate = parseCertificate(certificatePem)
+    const { publicKey, dnsNames } = certificate
     if (!spkiSha256(publicKey).equals(spkiSha256(keys.publicKey))) throw new WrongMembership('for another key')
     if (!dnsNames.includes(serverName)) throw new WrongMembership(`that is not for ${serverName}`)
-    const lifeMs = notAfter.getTime() - notBefore.getTime()
-    return {
-      cert: certificatePem,
-      key: privateKeyPem(keys.privateKey),
-      serverName,
-      renewAt: new Date(notBefore.getTime() + lifeMs * (2 / 3 - Math.random() / 20)),
-      notAfter,
-    }
+    return issuedOf({ cert: certificatePem, key: privateKeyPem(keys.privateKey), serverName }, certificate)
   }
 
   #renewSoon(delayMs: number): void {
@@ -149,6 +203,15 @@ class ServedName implements Disposable {
       this.#renewSoon(FIRST_RETRY_MS * 2 ** Math.min(5, this.#failures++) * (0.5 + Math.random()))
     }
   }
+}
+
+function issuedOf(
+  served: ServedNameCertificate,
+  { notBefore, notAfter }: { readonly notBefore: Date; readonly notAfter: Date },
+): Issued {
+  const lifeMs = notAfter.getTime() - notBefore.getTime()
+  const renewAt = new Date(notBefore.getTime() + lifeMs * (2 / 3 - Math.random() / 20))
+  return { ...served, renewAt, notAfter }
 }
 
 /** Timers hold no more than 2^31 - 1 ms. */

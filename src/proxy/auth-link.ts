@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import { dirname, join } from 'node:path'
 import { type Client, createClient } from '@connectrpc/connect'
 import { openResourceCache, type ResourceCache } from '#cache/resource-cache.ts'
 import type { Clock } from '#clock.ts'
@@ -67,7 +68,8 @@ export async function openAuthLink(options: AuthLinkOptions): Promise<AuthLink> 
     }),
   )
   const index = stack.use(indexAgents(cache))
-  const servedNames = stack.use(openServedNames({ rpc: transport, log, clock }))
+  const keepIn = snapshotFile === undefined ? undefined : join(dirname(snapshotFile), 'served-names')
+  const servedNames = stack.use(openServedNames({ rpc: transport, log, clock, keepIn }))
   const opened = stack.move()
   return {
     cluster: createClient(ClusterService, transport),

@@ -117,10 +117,8 @@ suite('agents behind the proxy', () => {
     await using agent = await startAgent(own)
     const connect = async (): Promise<tls.TLSSocket | undefined> => {
       const { proxy, roots } = own
-      const socket = tls.connect({
-        ...{ port: proxy.port, host: '127.0.0.1', servername: agent.name, ca: [...roots] },
-        allowHalfOpen: true,
-      })
+      const raw = net.connect({ port: proxy.port, host: '127.0.0.1', allowHalfOpen: true })
+      const socket = tls.connect({ socket: raw, servername: agent.name, ca: [...roots] })
       return once(socket, 'data').then(
         () => socket,
         () => undefined,

@@ -142,6 +142,24 @@ test('of two agents one is killed, or stopped under load: the next call goes to 
   await Promise.all(calls) // none has failed
 })
 
+test('a proxy and an agent that are killed while Auth is away come back without it', async (t) => {
+  const { auth, proxy } = stage.cluster.processes
+  await auth.stop('SIGKILL')
+  const killed = Date.now()
+  await proxy?.stop('SIGKILL')
+  await agent.stop('SIGKILL')
+  await proxy?.start()
+  const starting = agent.start() // it serves before it is ready: it waits for Auth a while
+  while ((await put('without-auth').catch(() => undefined)) === undefined) {
+    assert.ok(Date.now() - killed < 30_000)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  t.diagnostic(`served again after ${Date.now() - killed} ms`)
+  await auth.start()
+  await starting
+  await stage.callsThat((calls) => callsOf(calls, 'without-auth').length === 1)
+})
+
 const statuses = (calls: Parameters<typeof callsOf>[0], key: string): readonly unknown[] =>
   callsOf(calls, key).map(({ status_code: status }) => status)
 
