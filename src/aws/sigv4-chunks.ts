@@ -161,7 +161,7 @@ export class ChunkDecoder {
   }
 
   #verify(chunk: Buffer): void {
-    const expected = chunkSignature(this.#options.seed, this.#previous, chunk)
+    const expected = chunkSignature(this.#options.seed, this.#previous, [chunk])
     if (!equal(expected, this.#claimed)) throw invalid('a chunk signature does not match its data')
     this.#previous = expected
   }
@@ -224,11 +224,12 @@ export async function* encodeChunks(
   let gathered: Uint8Array[] = []
   let size = 0
   const wrap = (): Buffer => {
-    const chunk = Buffer.concat(gathered)
+    previous = chunkSignature(seed, previous, gathered)
+    const head = Buffer.from(`${size.toString(16)};chunk-signature=${previous}\r\n`)
+    const wrapped = Buffer.concat([head, ...gathered, CRLF])
     gathered = []
     size = 0
-    previous = chunkSignature(seed, previous, chunk)
-    return Buffer.concat([Buffer.from(`${chunk.length.toString(16)};chunk-signature=${previous}\r\n`), chunk, CRLF])
+    return wrapped
   }
   for await (const bytes of body) {
     for (let at = 0; at < bytes.length; ) {
@@ -240,7 +241,7 @@ export async function* encodeChunks(
     }
   }
   if (size > 0) yield wrap()
-  previous = chunkSignature(seed, previous, Buffer.alloc(0))
+  previous = chunkSignature(seed, previous, [])
   yield Buffer.from(
     `0;chunk-signature=${previous}\r\n${trailers === undefined ? '' : trailerLines(seed, previous, trailers())}\r\n`,
   )
@@ -287,8 +288,10 @@ const CHECKSUM_LENGTH: Readonly<Record<string, number>> = {
   'x-amz-checksum-xxhash128': 24,
 }
 
-function chunkSignature({ key, scope, amzDate }: ChunkSeed, previous: string, chunk: Uint8Array): string {
-  const hash = createHash('sha256').update(chunk).digest('hex')
+function chunkSignature({ key, scope, amzDate }: ChunkSeed, previous: string, pieces: readonly Uint8Array[]): string {
+  const sha256 = createHash('sha256')
+  for (const piece of pieces) sha256.update(piece)
+  const hash = sha256.digest('hex')
   const text = ['AWS4-HMAC-SHA256-PAYLOAD', amzDate, formatScope(scope), previous, emptyHash, hash].join('\n')
   return hmac(key, text).toString('hex')
 }
