@@ -29,24 +29,34 @@ export interface TunnelRegistry {
   dial(hostIds: readonly string[], meta: StreamMeta, signal: AbortSignal): Promise<Duplex>
   /** Host ids of the agents that are connected, in the order of their first tunnel. */
   connected(): string[]
+  /** Resolves at the next change of `connected()`. */
+  changed(): Promise<void>
 }
 
 export function createTunnelRegistry(): TunnelRegistry {
   const tunnels = new Map<string, Set<TunnelSession>>()
+  let change = Promise.withResolvers<void>()
+  const tell = (): void => {
+    change.resolve()
+    change = Promise.withResolvers()
+  }
   return {
     add(hostId, session) {
       const sessions = tunnels.get(hostId) ?? new Set()
       sessions.add(session)
       tunnels.set(hostId, sessions)
+      tell()
       return {
         [Symbol.dispose]() {
           sessions.delete(session)
           if (sessions.size === 0 && tunnels.get(hostId) === sessions) tunnels.delete(hostId)
+          tell()
         },
       }
     },
     has: (hostId) => tunnels.has(hostId),
     connected: () => [...tunnels.keys()],
+    changed: () => change.promise,
     async dial(hostIds, meta, signal) {
       const candidates = shuffled([...new Set(hostIds)].flatMap((hostId) => [...(tunnels.get(hostId) ?? [])]))
       let failure: unknown
