@@ -44,7 +44,7 @@ export interface RoleCredentials extends AsyncDisposable {
   identify(partition: string): Promise<CallerIdentity>
 }
 
-export interface CallerIdentity {
+interface CallerIdentity {
   /** `arn:aws:sts::123456789012:assumed-role/agent/i-1` */
   readonly arn: string
   /** Of the credentials; see `BaseCredentials`. */

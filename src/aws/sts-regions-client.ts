@@ -17,14 +17,14 @@ export class AssumeRoleFailed extends AccessError {
 }
 
 /** Where a role is to be asked for. */
-export interface StsPlace {
+interface StsPlace {
   readonly partition: string
   /** The region that the caller's request is signed for; empty: none. */
   readonly region: string
 }
 
 /** What STS gave, and by how much its clock was ahead of ours, to the second, where it said. */
-export interface StsAnswer<T> {
+interface StsAnswer<T> {
   readonly value: T
   readonly aheadMs: number | undefined
 }
