@@ -25,6 +25,8 @@ export interface AppPaths {
   readonly key: string
   /** Certificate (never the key) of the local proxy's own authority. */
   readonly localCa: string
+  /** What the local proxy keeps of roles that were assumed with the login. */
+  readonly assumedRoles: string
 }
 
 /** The key of local proxies that serve more than one login. */
@@ -40,7 +42,7 @@ export interface LocalProxyKey {
  *
  *     <user>.key  <user>.crt                   the login
  *     cas/<cluster>.pem                        host authorities of a cluster
- *     <user>-app/<cluster>/<app>.crt  .key     an app login, <app>-localca.pem beside them
+ *     <user>-app/<cluster>/<app>.crt  .key     an app login, <app>-localca.pem and <app>-assumed-roles beside them
  *     <user>-app/_local-proxy.key              what the keys of AWS profiles are derived from, _local-proxy-ca.pem beside it
  *
  * Directories are 0700, files 0600. A key and its certificate are replaced under a lock, and a reader that meets
@@ -76,7 +78,12 @@ export function openKeyStore(home: string, { proxyHost, user: name }: { proxyHos
   const hostAuthorities = (cluster: string): string => join(directory, 'cas', `${pathComponent(cluster)}.pem`)
   const appPaths = (cluster: string, app: string): AppPaths => {
     const base = join(appDirectory(cluster), pathComponent(app))
-    return { certificate: `${base}.crt`, key: `${base}.key`, localCa: `${base}-localca.pem` }
+    return {
+      certificate: `${base}.crt`,
+      key: `${base}.key`,
+      localCa: `${base}-localca.pem`,
+      assumedRoles: `${base}-assumed-roles`,
+    }
   }
   const locked = <T>(work: () => Promise<T>): Promise<T> => withLock(lockFile(home), work)
   return {

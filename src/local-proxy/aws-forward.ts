@@ -9,12 +9,12 @@ import { InvalidAuthorization } from '#aws/sigv4-authorization.ts'
 import { decodeChunks, InvalidChunk, type Trailer } from '#aws/sigv4-chunks.ts'
 import { equal, InvalidSignature } from '#aws/sigv4-verify.ts'
 import type { Clock } from '#clock.ts'
-import { AccessError, InvalidInput, Unavailable } from '#errors.ts'
+import { AccessError, InvalidInput, Unauthenticated, Unavailable } from '#errors.ts'
 import type { Log } from '#log.ts'
 import type { Egress } from '#net/egress.ts'
 import { ClientGone, forwardHttp, UpstreamFailed } from '#net/forward-http.ts'
 import { filterHeaders } from '#net/raw-headers.ts'
-import { Secret } from '#secret.ts'
+import type { Secret } from '#secret.ts'
 import {
   type AwsRequest,
   type BodyPlan,
@@ -25,6 +25,7 @@ import {
   UnknownAccessKey,
   verifyAwsRequest,
 } from './aws-request.ts'
+import { type IssuedKeys, isAssumedRoleId, type KeyHolder } from './issued-keys.ts'
 import type { PlaceholderCredentials } from './placeholder-credentials.ts'
 import { BodyTooLarge, type SpooledBody, spoolBody } from './spool.ts'
 
@@ -36,14 +37,14 @@ export interface Notice {
 }
 
 /** An app, its keys, and its connections. */
-export interface AppSlot {
-  readonly name: string
+export interface AppSlot extends KeyHolder {
   readonly credentials: PlaceholderCredentials
   readonly agent: http.Agent
 }
 
 export interface ForwarderOptions {
   readonly slots: readonly AppSlot[]
+  readonly issued: IssuedKeys<AppSlot>
   readonly egress: Egress
   readonly log: Log
   readonly clock: Clock
@@ -71,12 +72,12 @@ export function createAwsForwarder(
 ): (request: http.IncomingMessage, response: http.ServerResponse) => void {
   const { log, onNotice } = options
   const signingKeys = createSigningKeys()
-  const issued = new IssuedKeys()
+  const { issued } = options
   const serve = async (request: http.IncomingMessage, response: http.ServerResponse): Promise<void> => {
     const wire = wireOf(request)
     const read = readAwsRequest(wire)
     if (read.kind === 'foreign') return passForeign(read, { request, response }, options)
-    const { slot, secretAccessKey } = findKey(read.signed, options.slots, issued)
+    const { slot, secretAccessKey } = await findKey(read.signed, options)
     const check = { secretAccessKey, now: options.clock(), signingKeys }
     const { signed } = read
     await using job = await prepareBody(signed, { request, response, check, maxBytes: options.maxBodyBytes })
@@ -113,28 +114,23 @@ interface KeyOwner {
   readonly secretAccessKey: Secret
 }
 
-/** Placeholder keys that agents handed out in answers of STS instead of real ones, for as long as this process runs. */
-class IssuedKeys {
-  readonly #kept = new Map<string, KeyOwner>()
+/** The role was assumed too long ago, or for another login. Clients know by its code that they need new credentials. */
+class AssumedRoleGone extends Unauthenticated {}
 
-  add(header: string, slot: AppSlot): void {
-    const [, id, secret] = /^([A-Z0-9]{16,128}):([A-Za-z0-9/+_=-]{16,128})$/.exec(header) ?? []
-    if (id === undefined || secret === undefined) return
-    if (this.#kept.size >= 1000) this.#kept.delete(this.#kept.keys().next().value ?? '')
-    this.#kept.set(id, { slot, secretAccessKey: new Secret(secret) })
-  }
-
-  find(accessKeyId: string): KeyOwner | undefined {
-    return this.#kept.get(accessKeyId)
-  }
-}
-
-function findKey({ authorization }: SignedAwsRequest, slots: readonly AppSlot[], issued: IssuedKeys): KeyOwner {
+async function findKey(
+  { authorization }: SignedAwsRequest,
+  { slots, issued }: Pick<ForwarderOptions, 'slots' | 'issued'>,
+): Promise<KeyOwner> {
   const { accessKeyId } = authorization
   const slot = slots.find(({ credentials }) => equal(credentials.accessKeyId, accessKeyId))
   if (slot !== undefined) return { slot, secretAccessKey: slot.credentials.secretAccessKey }
-  const found = issued.find(accessKeyId)
-  if (found !== undefined) return found
+  const found = await issued.find(accessKeyId)
+  if (found !== undefined) return { slot: found.holder, secretAccessKey: found.secretAccessKey }
+  if (isAssumedRoleId(accessKeyId)) {
+    throw new AssumedRoleGone('the credentials of this assumed role are not known to this proxy any more', {
+      hint: 'assume the role again; what the AWS CLI keeps of it is in ~/.aws/cli/cache',
+    })
+  }
   throw new UnknownAccessKey(
     'AccessKeyID does not match: the request is signed with an access key that this proxy did not give out',
     {
@@ -242,7 +238,7 @@ async function passForeign(
 /** Reads what the agent says to us, and takes it out of the answer. */
 function takeNotices(
   headers: readonly string[],
-  { slot, issued, onNotice }: { slot: AppSlot; issued: IssuedKeys; onNotice: (notice: Notice) => void },
+  { slot, issued, onNotice }: { slot: AppSlot; issued: IssuedKeys<AppSlot>; onNotice: (notice: Notice) => void },
 ): string[] {
   return filterHeaders(headers, (name, value) => {
     switch (name) {
@@ -289,6 +285,7 @@ function refuse(
 
 function refusalOf(error: unknown): { readonly status: number; readonly code: string } {
   if (error instanceof InvalidSignature) return { status: 403, code: 'SignatureDoesNotMatch' }
+  if (error instanceof AssumedRoleGone) return { status: 403, code: 'ExpiredToken' }
   if (error instanceof UnknownAccessKey) return { status: 403, code: 'InvalidClientTokenId' }
   if (error instanceof InvalidAuthorization) return { status: 403, code: 'IncompleteSignature' }
   if (error instanceof HashMismatch) return { status: 400, code: 'XAmzContentSHA256Mismatch' }

@@ -15,6 +15,7 @@ import type { Egress } from '#net/egress.ts'
 import { useOwnTimers } from '#net/forward-http.ts'
 import { splice } from '#net/splice.ts'
 import { type AppSlot, createAwsForwarder, type Notice } from './aws-forward.ts'
+import { IssuedKeys } from './issued-keys.ts'
 import { createLocalCa } from './local-ca.ts'
 import { answerNotAnEndpoint } from './not-an-endpoint.ts'
 import { type PlaceholderCredentials, placeholderCredentials } from './placeholder-credentials.ts'
@@ -29,6 +30,8 @@ export interface LocalProxyApp {
   readonly caFile: string
   /** Keys that the user chose; left out: the derived ones. */
   readonly credentials?: PlaceholderCredentials
+  /** Where the placeholders of assumed roles are kept; left out: for this process alone. */
+  readonly assumedRolesFile?: string
   /** Connects to an agent of the app, with a certificate that is renewed when it has expired. */
   readonly dial: (signal: AbortSignal) => Promise<AppConnection>
 }
@@ -75,9 +78,20 @@ export async function startAwsLocalProxy(options: AwsLocalProxyOptions): Promise
     const agent = stack.adopt(new AppConnections(() => app.dial(closing.signal)), (connections) =>
       connections.destroy(),
     )
-    return { name: app.name, credentials: app.credentials ?? placeholderCredentials(app.privateKeyPem), agent }
+    const { name, assumedRolesFile, credentials = placeholderCredentials(app.privateKeyPem) } = app
+    return { name, credentials, agent, ...(assumedRolesFile === undefined ? {} : { assumedRolesFile }) }
   })
-  const forward = createAwsForwarder({ slots, egress, log, clock, onNotice, maxBodyBytes, signal: closing.signal })
+  const issued = stack.use(new IssuedKeys({ holders: slots, clock, log }))
+  const forward = createAwsForwarder({
+    slots,
+    issued,
+    egress,
+    log,
+    clock,
+    onNotice,
+    maxBodyBytes,
+    signal: closing.signal,
+  })
   const server = http.createServer({ noDelay: true }, forward)
   server.on('checkContinue', forward)
   useOwnTimers(server)

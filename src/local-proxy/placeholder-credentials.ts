@@ -27,9 +27,9 @@ export function placeholderCredentials(privateKeyPem: string, owner: readonly st
   return { accessKeyId: `${PREFIX}${id}`, secretAccessKey: new Secret(secret) }
 }
 
-/** Is it the id of a placeholder, of whatever login? */
+/** Is it the id of a placeholder, of whatever login, or of a role that was assumed from there? */
 export function isPlaceholderId(accessKeyId: string): boolean {
-  return /^PLACEHOLDER[A-Z2-7]{16}$/.test(accessKeyId)
+  return /^PLACEHOLDER(ROLE)?[A-Z2-7]{16}$/.test(accessKeyId)
 }
 
 /** The P-256 key of the local CA of one app login, derived in the same way: it comes and goes with the login. */

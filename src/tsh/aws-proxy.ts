@@ -34,6 +34,7 @@ export async function openAwsProxy(
   const app = (target: AwsTarget): LocalProxyApp => ({
     name: target.profile,
     ...keysOf(target, { shared, chosen, cluster }),
+    ...(target.kind === 'login' ? { assumedRolesFile: target.login.paths.assumedRoles } : {}),
     dial: dialer(way, target),
   })
   const proxy = stack.use(

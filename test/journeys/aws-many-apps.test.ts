@@ -63,16 +63,18 @@ suite('many AWS apps through one proxy', () => {
   test('profiles stay the same when the proxy starts again, also after a new login', async (t) => {
     if (requireTool(t, 'aws-v2') === undefined) return
     const port = await freePort()
-    const written = readFileSync(config, 'utf8')
     await using proxy = alice.shell.start(`tsh proxy aws --all -p ${port}`)
     await proxy.waitFor(/profiles are in/)
-    assert.equal(readFileSync(config, 'utf8'), written)
+    const written = readFileSync(config, 'utf8')
     const paste = exportsOf(proxy.output())
     const ask = async (): Promise<string> =>
       (await alice.shell.run(`${paste}\naws --profile account-7 ${WHO}; aws --profile main-Writer ${WHO}`)).stdout
     const both = /300000000007:assumed-role\/Auditor\/alice\n.*123456789012:assumed-role\/Writer\/alice\n/
     assert.match(await ask(), both)
+    const login = readFileSync(join(alice.shell.home, '.tsh', 'keys', 'localhost', 'alice.crt'))
+    await alice.shell.run('rm .tsh/keys/localhost/alice.crt') // as if it had expired
     await alice.login()
+    assert.notDeepEqual(readFileSync(join(alice.shell.home, '.tsh', 'keys', 'localhost', 'alice.crt')), login)
     assert.match(await ask(), both)
     assert.equal(await proxy.stop(), 0)
     await using again = alice.shell.start(`tsh proxy aws --all -p ${port}`)

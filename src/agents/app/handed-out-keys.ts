@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { AwsCredentials } from '#aws/sigv4.ts'
-import { Unauthenticated } from '#errors.ts'
 import { Secret } from '#secret.ts'
+import { RefusedWhileServing } from './admit.ts'
 
 /** Real credentials that AWS gave to a caller's own request. They stay here; the caller has placeholders for them. */
 export interface HandedOutRole {
@@ -49,10 +49,14 @@ export function isHandedOutId(accessKeyId: string): boolean {
   return accessKeyId.startsWith(PREFIX) && accessKeyId.length !== LOGIN_ID_LENGTH
 }
 
-/** The role was assumed at another agent, too long ago, or by another session. */
-export function unknownRole(): Unauthenticated {
-  return new Unauthenticated('the credentials of this assumed role are not known to this agent any more', {
-    hint: 'assume the role again',
+/** The role was assumed at another agent, too long ago, or by another session. AWS clients read it as `ExpiredToken`. */
+export function unknownRole(): RefusedWhileServing {
+  return new RefusedWhileServing({
+    allowed: false,
+    code: 'denied',
+    reason: 'expired',
+    message: 'the credentials of this assumed role are not known to this agent any more',
+    hint: 'assume the role again; what the AWS CLI keeps of it is in ~/.aws/cli/cache',
   })
 }
 
