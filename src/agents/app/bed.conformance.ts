@@ -280,7 +280,10 @@ export async function startBed({ spoolBytes = 10_000_000 }: { spoolBytes?: numbe
       const { pem } = issueAppCertificate(ca.signer('user'), identity, keys.publicKey, clock())
       const [near, far] = duplexPair()
       near.once('close', () => far.destroy()) // as a tunnel tells
-      void server.serve(far, { clientAddress: '192.0.2.7' }, new AbortController().signal)
+      // What is destroyed at one end of a pair is not seen at the other, as it is in a tunnel.
+      void server
+        .serve(far, { clientAddress: '192.0.2.7' }, new AbortController().signal)
+        .then(() => setImmediate(() => near.destroy()))
       const socket = tls.connect({
         socket: near,
         servername: SERVER_NAME,
