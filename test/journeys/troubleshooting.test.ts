@@ -138,6 +138,21 @@ suite('a host that is blocked', () => {
   })
 })
 
+suite('an agent that is not there', () => {
+  test('is named as the reason, in an error that every client shows', async (t) => {
+    if (requireTool(t, 'aws-v2') === undefined) return
+    const agent = await startAgent('gone', {}, ['preflight: no'])
+    await alice.shell.run('tsh apps login -q --aws-role Reader gone')
+    await agent.stop()
+    const { code, stderr } = await alice.shell.run('tsh aws --app gone --exec aws-v2 s3 ls', {
+      mayFail: true,
+      env: { AWS_MAX_ATTEMPTS: '1' },
+    })
+    assert.notEqual(code, 0)
+    assert.match(stderr, /ServiceUnavailable.*no agent of app "gone" answers through localhost:\d+/)
+  })
+})
+
 suite('a program that takes the local proxy for an endpoint', () => {
   test('is told to use it as its HTTPS proxy', async (t) => {
     if (requireTool(t, 'aws-v2') === undefined) return
