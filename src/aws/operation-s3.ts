@@ -9,6 +9,8 @@ import { headerValues } from './sigv4.ts'
  * @see Amazon S3 API reference "Actions", "Amazon S3 Simple Storage Service" request syntax of each
  */
 export function operationOfS3(request: AwsRequestFacts): Omit<AwsOperation, 'service'> {
+  if (request.service === 's3-object-lambda' && request.path === '/WriteGetObjectResponse')
+    return { operation: request.method === 'POST' ? 'WriteGetObjectResponse' : 'unknown' }
   const target = targetOf(request)
   if (target === undefined) return { operation: 'unknown' }
   const { bucket, key, resource } = target
@@ -55,8 +57,13 @@ function nameOf(request: AwsRequestFacts, bucket: string, key: string): string |
   const subresources = [...new Set(query.keys())].filter((name) => !PARAMETERS.test(name))
   const [sub = '', ...more] = subresources
   if (more.length > 0 || subresources.some((name) => query.getAll(name).length > 1)) return undefined
-  if (bucket === '') return request.method === 'GET' && sub === '' ? 'ListBuckets' : undefined
+  if (bucket === '') return request.method === 'GET' && sub === '' ? listing(request) : undefined
   return key === '' ? bucketOperation(request, sub, query) : objectOperation(request, sub, query)
+}
+
+/** Directory buckets are listed at a host of their own. */
+function listing({ host }: AwsRequestFacts): string {
+  return parseAwsHost(host)?.service === 's3express-control' ? 'ListDirectoryBuckets' : 'ListBuckets'
 }
 
 function bucketOperation(
@@ -105,6 +112,7 @@ function objectOperation(
     return OBJECT_UPLOAD[method]
   }
   if (method === 'PUT' && sub === '') return isCopy ? 'CopyObject' : 'PutObject'
+  if (method === 'GET' && sub === 'annotation' && !query.has('annotationName')) return 'ListObjectAnnotations'
   return OBJECT[`${method} ${sub}`]
 }
 
@@ -119,7 +127,7 @@ function decodePath(path: string): string | undefined {
 
 /** Query fields that refine an operation and never choose another one. */
 const PARAMETERS =
-  /^(X-Amz-.*|x-amz-.*|x-id|response-.*|list-type|prefix|delimiter|marker|max-keys|encoding-type|continuation-token|start-after|fetch-owner|versionId|partNumber|key-marker|version-id-marker|upload-id-marker|max-uploads|part-number-marker|max-parts|id|max-buckets|bucket-region|max-directory-buckets|select-type|optionalObjectAttributes)$/i
+  /^(X-Amz-.*|x-amz-.*|x-id|response-.*|list-type|prefix|delimiter|marker|max-keys|encoding-type|continuation-token|start-after|fetch-owner|versionId|partNumber|key-marker|version-id-marker|upload-id-marker|max-uploads|part-number-marker|max-parts|id|max-buckets|bucket-region|max-directory-buckets|select-type|optionalObjectAttributes|annotationName|annotation-prefix|max-annotation-results)$/i
 
 const OBJECT_UPLOAD: Readonly<Record<string, string>> = {
   GET: 'ListParts',
@@ -145,6 +153,9 @@ const OBJECT: Readonly<Record<string, string>> = {
   'POST uploads': 'CreateMultipartUpload',
   'POST restore': 'RestoreObject',
   'POST select': 'SelectObjectContent',
+  'GET annotation': 'GetObjectAnnotation',
+  'PUT annotation': 'PutObjectAnnotation',
+  'DELETE annotation': 'DeleteObjectAnnotation',
   'PUT renameObject': 'RenameObject',
   'PUT encryption': 'UpdateObjectEncryption',
 }
@@ -171,6 +182,9 @@ const BUCKET: Readonly<Record<string, string>> = {
   'PUT notification': 'PutBucketNotificationConfiguration',
   'POST metadataTable': 'CreateBucketMetadataTableConfiguration',
   'POST metadataConfiguration': 'CreateBucketMetadataConfiguration',
+  'PUT metadataAnnotationTable': 'UpdateBucketMetadataAnnotationTableConfiguration',
+  'PUT metadataInventoryTable': 'UpdateBucketMetadataInventoryTableConfiguration',
+  'PUT metadataJournalTable': 'UpdateBucketMetadataJournalTableConfiguration',
 }
 
 interface Property {

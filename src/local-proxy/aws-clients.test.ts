@@ -34,11 +34,11 @@ const answer = (request: http.IncomingMessage, response: http.ServerResponse): v
   else response.writeHead(200, { etag: '"0"' }).end()
 }
 
-function operationOf({ method, url, headers, body }: Seen): string {
+async function operationOf({ method, url, headers, body }: Seen): Promise<string> {
   const [path = '', query = ''] = url.split('?')
   const { scope } = parsePresigned(query) ?? parseAuthorization(headerValues(headers, 'authorization')[0] ?? '')
   const [host = ''] = headerValues(headers, 'x-forwarded-host')
-  const { service, operation } = decodeOperation({
+  const { service, operation } = await decodeOperation({
     ...scope,
     host,
     method,
@@ -149,7 +149,7 @@ suite('a stock client', () => {
         )
         if (result === undefined) return
         assert.match(result.out, shown)
-        assert.deepEqual(result.seen.map(operationOf), [operation])
+        assert.deepEqual(await Promise.all(result.seen.map(operationOf)), [operation])
       } finally {
         await rm(directory, { recursive: true })
       }
@@ -171,7 +171,8 @@ suite('a stock client', () => {
     await s3.send(
       new PutObjectCommand({ Bucket: 'reports', Key: 'b', Body: Buffer.alloc(100_000), ChecksumAlgorithm: 'SHA256' }),
     )
-    assert.deepEqual(site.seen.map(operationOf), ['sts:GetCallerIdentity', 's3:PutObject', 's3:PutObject'])
+    const operations = await Promise.all(site.seen.map(operationOf))
+    assert.deepEqual(operations, ['sts:GetCallerIdentity', 's3:PutObject', 's3:PutObject'])
     assert.deepEqual(site.notices, [])
     for (const client of [sts, s3]) client.destroy()
     agent.destroy()

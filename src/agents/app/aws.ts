@@ -7,7 +7,7 @@ import type { AuditEvent } from '#audit/event.ts'
 import { type Intent, type Spool, SpoolFull } from '#audit/spool.ts'
 import { awsErrorDocument, protocolOf } from '#aws/error-document.ts'
 import { answerHeaders } from '#aws/forwarding.ts'
-import { type AwsOperation, decodeOperation, isMutating } from '#aws/operation.ts'
+import { type AwsOperation, isMutating } from '#aws/operation.ts'
 import { roleSessionName } from '#aws/session-name.ts'
 import { type AwsCredentials, createSigningKeys, type SigningKeys } from '#aws/sigv4.ts'
 import type { RoleCredentials } from '#aws/sts-client.ts'
@@ -22,6 +22,7 @@ import { askWhole, unreadableAnswer, untilAborted } from './aws-ask.ts'
 import { planAssumeRole, readAssumeRoleAnswer, replaceCredentials } from './aws-assume-role.ts'
 import { isAssumeRole, mayAskForCredentials, refuseCredentialCall } from './aws-credential-calls.ts'
 import { type CallFacts, type CallOutcome, chunkEvent, type EventSource, requestEvent } from './aws-event.ts'
+import { operationOf } from './aws-operation.ts'
 import { refuseOtherPartition } from './aws-partition.ts'
 import { type AwsRequest, parseAwsRequest } from './aws-request.ts'
 import { hasBody, isOfUnknownLength, signForAws } from './aws-sign.ts'
@@ -50,7 +51,7 @@ export function createAwsHandler(options: AwsHandlerOptions): AppHandler {
   }
   return {
     serve: (call) => new AwsExchange(call, call.app, parts).serve(call),
-    refuse: (call, refusal, app) => new AwsExchange(call, app, parts).refuse(refusal),
+    refuse: (call, refusal, app) => new AwsExchange(call, app, parts).turnAway(refusal),
   }
 }
 
@@ -62,6 +63,8 @@ interface Parts extends AwsHandlerOptions {
 
 /** Bodies by which the operation is recognised are read up to this size; larger ones count as "may change something". */
 const MAX_FORM_BYTES = 256 * 1024
+/** How long the body of a refused call is waited for. */
+const READ_REFUSED_MS = 2_000
 
 /** One request from its head to its one audit event. */
 class AwsExchange {
@@ -86,14 +89,10 @@ class AwsExchange {
 
   async serve(call: AdmittedCall): Promise<void> {
     try {
-      const { method = 'GET', url = '/', rawHeaders } = call.request
-      const aws = parseAwsRequest({ method, url, rawHeaders })
-      this.#aws = aws
-      const form = await untilAborted(this.#readForm(aws), call.signal)
-      this.#operation = operationOf(aws, form)
+      const [aws, form, operation] = await this.#read(call.signal)
       const misdirected = refuseOtherPartition(aws, call.route.awsRoleArn ?? '')
       if (misdirected !== undefined) return await this.refuse(misdirected)
-      const refusal = refuseCredentialCall(aws, form, this.#operation)
+      const refusal = refuseCredentialCall(aws, form, operation)
       if (refusal !== undefined) return await this.refuse(refusal)
       if (isAssumeRole(aws, form)) return await this.#assumeRole(call, aws, form)
       await this.#announce(call)
@@ -101,6 +100,24 @@ class AwsExchange {
     } catch (error) {
       await this.#fail(error)
     }
+  }
+
+  /** A call that was not admitted: the audit log has what it was meant to do, as far as that can be read soon. */
+  async turnAway(refusal: Refusal): Promise<void> {
+    await this.#read(AbortSignal.timeout(READ_REFUSED_MS)).catch(() => {}) // whatever it is, it is refused
+    await this.refuse(refusal)
+  }
+
+  async #read(signal: AbortSignal): Promise<readonly [AwsRequest, Buffer | undefined, AwsOperation]> {
+    const { method = 'GET', url = '/', rawHeaders } = this.#call.request
+    const aws = parseAwsRequest({ method, url, rawHeaders })
+    this.#aws = aws
+    const account = this.#accountOf(aws)
+    this.#operation = await operationOf(aws, undefined, account) // the body may say more, or never come
+    const form = await untilAborted(this.#readForm(aws), signal)
+    const operation = await operationOf(aws, form, account)
+    this.#operation = operation
+    return [aws, form, operation]
   }
 
   async refuse(refusal: Refusal): Promise<void> {
@@ -187,6 +204,16 @@ class AwsExchange {
     if (role === undefined) throw unknownRole()
     this.#assumedRole = role.assumedRoleArn
     return role.credentials
+  }
+
+  /** Account of the role that the call is made as. */
+  #accountOf({ accessKeyId }: AwsRequest): string | undefined {
+    const { handedOut, source } = this.#parts
+    const { sessionId = '', awsRoleArn } = this.#call.identity.routeToApp ?? {}
+    const role = isHandedOutId(accessKeyId)
+      ? handedOut.find(accessKeyId, sessionId, source.clock())?.assumedRoleArn
+      : awsRoleArn
+    return role?.split(':')[4]
   }
 
   #target(aws: AwsRequest): https.RequestOptions {
@@ -318,19 +345,6 @@ class AwsExchange {
       ...fields,
     })
   }
-}
-
-function operationOf(aws: AwsRequest, form: Buffer | undefined): AwsOperation {
-  return decodeOperation({
-    service: aws.scope.service,
-    region: aws.scope.region,
-    host: aws.endpoint.host,
-    method: aws.method,
-    path: aws.path,
-    query: aws.query,
-    headers: aws.headers,
-    ...(form === undefined ? {} : { body: form }),
-  })
 }
 
 function roleRequest(
