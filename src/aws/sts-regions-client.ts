@@ -78,9 +78,9 @@ export function openStsRegions({ base, agent, clock, homeRegion }: StsRegionsOpt
   }
 }
 
-/** A host that takes no connection is given up before the client at the other end gives up on us. */
+/** Three tries in each of two regions are over before the client at the other end gives up on us, after a minute. */
 const CONNECT_MS = 5_000
-const ANSWER_MS = 15_000
+const ANSWER_MS = 8_000
 const SHUN_MS = 600_000
 /** More than AWS has: who asks for more asks for regions that are none. */
 const MAX_REGIONS = 200
@@ -100,7 +100,12 @@ function openRegion({
 }: Omit<StsRegionsOptions, 'homeRegion'> & { readonly region: string }): RegionalSts {
   const client = new STSClient({
     region,
-    requestHandler: { httpsAgent: agent, connectionTimeout: CONNECT_MS, requestTimeout: ANSWER_MS },
+    requestHandler: {
+      httpsAgent: agent,
+      connectionTimeout: CONNECT_MS,
+      requestTimeout: ANSWER_MS,
+      throwOnRequestTimeout: true,
+    },
     credentials: () => sdkCredentials(base),
   })
   const sts: RegionalSts = { client, host: `STS in ${region}`, aheadMs: undefined }
