@@ -52,8 +52,7 @@ export async function listAppLogins(login: Login): Promise<readonly AppLogin[]> 
 export async function loginToApp(login: Login, connection: RpcConnection, choice: AppChoice): Promise<AppLogin> {
   const { app } = choice
   const cluster = login.profile.cluster
-  const before = await login.keys.readApp(cluster, app).catch(() => undefined)
-  const privateKey = before === undefined ? generateKeyPair().privateKey : parsePrivateKey(before.privateKeyPem)
+  const privateKey = parsePrivateKey(await login.keys.appKey(cluster, app))
   const pair = await askForSession(connection, choice, privateKey)
   await login.keys.writeApp(cluster, app, pair)
   return appLoginOf(login, app, pair)

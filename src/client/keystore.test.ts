@@ -14,7 +14,7 @@ import {
 import { getActiveLogin, LoginExpired, NotLoggedIn } from './active-login.ts'
 import { findAppLogin, isAppLoginValid, listAppLogins } from './app-session.ts'
 import { openKeyStore } from './keystore.ts'
-import { withLock } from './private-file.ts'
+import { withLock, writePrivateFile } from './private-file.ts'
 
 suite('the key store', () => {
   test('has the layout that other tools read, for its owner alone', async () => {
@@ -37,6 +37,24 @@ suite('the key store', () => {
     for (const directory of ['', 'alice-app', 'alice-app/example', 'cas']) {
       assert.equal((await stat(join(root, directory))).mode & 0o777, 0o700, directory)
     }
+  })
+  test('gives logins to an app that are made at once one key, and keeps it', async () => {
+    await using home = await temporaryDirectory()
+    const keys = openKeyStore(home.path, { proxyHost: 'proxy.example.com', user: 'alice' })
+    const asked = await Promise.all(Array.from({ length: 5 }, () => keys.appKey('example', 'awsconsole')))
+    assert.equal(new Set(asked).size, 1)
+    assert.equal(await keys.readApp('example', 'awsconsole'), undefined)
+    await writeFile(keys.appPaths('example', 'awsconsole').key, 'no key')
+    assert.match(await keys.appKey('example', 'awsconsole'), /PRIVATE KEY/)
+  })
+  test('gives local proxies of many apps one key of their own, which is no app', async () => {
+    await using home = await temporaryDirectory()
+    const keys = openKeyStore(home.path, { proxyHost: 'proxy.example.com', user: 'alice' })
+    const { privateKeyPem, localCa } = await keys.localProxyKey()
+    assert.deepEqual(await keys.localProxyKey(), { privateKeyPem, localCa })
+    assert.deepEqual(await keys.listApps('example'), [])
+    await keys.removeUser()
+    assert.notEqual((await keys.localProxyKey()).privateKeyPem, privateKeyPem)
   })
   for (const name of ['../evil', 'a/b', '..', '', 'a\\b', 'a\u0000b']) {
     test(`takes no path for a name: ${JSON.stringify(name)}`, () => {
@@ -73,9 +91,9 @@ suite('the key store', () => {
     const { keys } = await storeSampleLogin(home.path)
     const next = samplePair(sampleIdentity({ name: 'alice' }))
     await withLock(join(home.path, '.lock'), async () => {
-      await writeFile(keys.paths.key, next.privateKeyPem)
+      await writePrivateFile(keys.paths.key, next.privateKeyPem)
       const reading = keys.readLogin() // meets the new key beside the old certificate
-      await writeFile(keys.paths.certificate, next.certificatePem)
+      await writePrivateFile(keys.paths.certificate, next.certificatePem)
       return { reading }
     }).then(async ({ reading }) => assert.deepEqual(await reading, next))
   })

@@ -57,6 +57,8 @@ export interface KeyStore {
   readHostAuthorities(cluster: string): Promise<readonly string[]>
   writeHostAuthorities(cluster: string, pem: string): Promise<void>
   readApp(cluster: string, app: string): Promise<KeyPairFiles | undefined>
+  /** PKCS #8 PEM of the key of an app login, made at the first call: logins that are made at once share it. */
+  appKey(cluster: string, app: string): Promise<string>
   writeApp(cluster: string, app: string, login: KeyPairFiles): Promise<void>
   /** Names of apps of which any file is there, an expired or half-removed login too. */
   listApps(cluster: string): Promise<readonly string[]>
@@ -96,6 +98,7 @@ export function openKeyStore(home: string, { proxyHost, user: name }: { proxyHos
     },
     writeHostAuthorities: (cluster, pem) => writePrivateFile(hostAuthorities(cluster), pem),
     readApp: (cluster, app) => readPair(appPaths(cluster, app), locked),
+    appKey: (cluster, app) => locked(() => keyAt(appPaths(cluster, app).key)),
     writeApp: (cluster, app, pair) => locked(() => writePair(appPaths(cluster, app), pair)),
     async listApps(cluster) {
       const files = await readdir(appDirectory(cluster)).catch(() => [])
@@ -109,10 +112,7 @@ export function openKeyStore(home: string, { proxyHost, user: name }: { proxyHos
     localProxyKey: () =>
       locked(async () => {
         const base = join(directory, `${user}-app`, '_local-proxy') // no cluster is called that: it is no host name
-        const found = await readIfThere(`${base}.key`)
-        const made = found ?? privateKeyPem(generateKeyPair().privateKey)
-        if (found === undefined) await writePrivateFile(`${base}.key`, made)
-        return { privateKeyPem: made, localCa: `${base}-ca.pem` }
+        return { privateKeyPem: await keyAt(`${base}.key`), localCa: `${base}-ca.pem` }
       }),
     removeProxy: () => locked(() => rm(directory, { recursive: true, force: true })),
     removeUser: () =>
@@ -123,6 +123,19 @@ export function openKeyStore(home: string, { proxyHost, user: name }: { proxyHos
         if (left.every((name) => name === 'cas')) await rm(directory, { recursive: true, force: true })
       }),
   }
+}
+
+/** The key in a file; a new one where there is none, or none that can be read. */
+async function keyAt(path: string): Promise<string> {
+  const found = await readIfThere(path)
+  try {
+    if (found !== undefined && createPrivateKey(found).type === 'private') return found
+  } catch {
+    // as if it were not there
+  }
+  const made = privateKeyPem(generateKeyPair().privateKey)
+  await writePrivateFile(path, made)
+  return made
 }
 
 type Paths = { readonly certificate: string; readonly key: string }

@@ -25,6 +25,26 @@ test('placeholder keys of two logins have nothing in common', () => {
   assert.equal(new Set(made.map(({ secretAccessKey }) => secretAccessKey.reveal())).size, 20)
 })
 
+test('placeholder keys of one user differ by cluster, app and role, and are the same each time', () => {
+  const key = pem()
+  const owners = [
+    [],
+    ['a'],
+    ['a', 'b'],
+    ['a', 'b', 'arn:aws:iam::123456789012:role/Reader'],
+    ['ab'],
+    ['a,b'],
+    ['b', 'a'],
+  ]
+  const ids = owners.map((owner) => placeholderCredentials(key, owner).accessKeyId)
+  assert.equal(new Set(ids).size, owners.length)
+  assert.deepEqual(
+    owners.map((owner) => placeholderCredentials(key, owner).accessKeyId),
+    ids,
+  )
+  assert.ok(placeholderCredentials(key, ['x'.repeat(5000)]).secretAccessKey.reveal().length === 40)
+})
+
 test('the key of the local CA stays with the login, so that a later certificate of it still vouches for older ones', () => {
   const login = pem()
   assert.ok(localCaKey(login).equals(localCaKey(login)))

@@ -103,6 +103,12 @@ suite('many AWS apps through one proxy', () => {
     }
   })
 
+  test('four terminals that log in to an app at once, for the first time, all get through', async (t) => {
+    if (requireTool(t, 'aws-v2') === undefined) return
+    const all = await Promise.all(Array.from({ length: 4 }, () => tsh(`aws --app account-50 ${WHO}`)))
+    for (const { stdout, stderr } of all) assert.match(stdout, /300000000050:assumed-role\/Auditor\/alice/, stderr)
+  })
+
   test('roles of one app are profiles beside each other', async (t) => {
     if (requireTool(t, 'aws-v2') === undefined) return
     await using proxy = alice.shell.start('tsh proxy aws --app main=Reader --app main=Writer --app account-1')
