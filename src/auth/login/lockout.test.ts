@@ -33,6 +33,13 @@ suite('who is locked out after failed logins', () => {
     { says: 'the address that failed five times', steps: fails(5, 'a', 0), address: 'a', at: 29, locked: true },
     { says: 'nobody after 30 minutes', steps: fails(5, 'a', 0), address: 'a', at: 30, locked: false },
     {
+      says: 'that address still when another failure is counted after the fifth',
+      steps: fails(6, 'a', 0),
+      address: 'a',
+      at: 1,
+      locked: true,
+    },
+    {
       says: 'nobody whose failures are spread over more than the window',
       steps: [...fails(4, 'a', 0), ...fails(1, 'a', 31)],
       address: 'a',

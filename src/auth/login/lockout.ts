@@ -54,7 +54,12 @@ export function afterFailure(
   const name = bucketOf(history, address)
   const recent = (history.buckets[name]?.failures ?? []).filter((at) => at > now.getTime() - windowMs)
   const failures = [...recent, now.getTime()].slice(-attempts)
-  const bucket = failures.length >= attempts ? { failures: [], lockedUntil: now.getTime() + lockMs } : { failures }
+  // One of two guesses at the same time locks, and the other is counted after it: that must not unlock.
+  const present = lockedUntil(history, address, now)?.getTime()
+  const bucket =
+    failures.length >= attempts
+      ? { failures: [], lockedUntil: now.getTime() + lockMs }
+      : { failures, ...(present !== undefined && { lockedUntil: present }) }
   return { ...history, buckets: { ...history.buckets, [name]: bucket } }
 }
 
