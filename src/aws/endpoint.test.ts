@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { coversAwsHost, isSessionManagerHost, parseAwsHost } from './endpoint.ts'
+import { coversAwsHost, isSessionManagerHost, mayBeSignedFor, parseAwsHost } from './endpoint.ts'
 
 suite('hosts of AWS', () => {
   for (const [host, partition, service, region, prefix] of [
@@ -10,6 +10,9 @@ suite('hosts of AWS', () => {
     ['s3.dualstack.eu-west-1.amazonaws.com', 'aws', 's3', 'eu-west-1', undefined],
     ['my.bucket.s3.eu-west-1.amazonaws.com', 'aws', 's3', 'eu-west-1', 'my.bucket'],
     ['bucket.s3.amazonaws.com', 'aws', 's3', undefined, 'bucket'],
+    ['data.us-east-1.s3.amazonaws.com', 'aws', 's3', undefined, 'data.us-east-1'],
+    ['dualstack.fips.s3.dualstack.eu-west-1.amazonaws.com', 'aws', 's3', 'eu-west-1', 'dualstack.fips'],
+    ['constructor.us-east-1.amazonaws.com', 'aws', 'constructor', 'us-east-1', undefined],
     ['bucket.s3-us-west-2.amazonaws.com', 'aws', 's3', 'us-west-2', 'bucket'],
     ['bucket.s3-fips.dualstack.us-gov-west-1.amazonaws.com', 'aws-us-gov', 's3', 'us-gov-west-1', 'bucket'],
     ['iam.us-gov.amazonaws.com', 'aws-us-gov', 'iam', 'us-gov', undefined],
@@ -68,6 +71,27 @@ suite('hosts of AWS', () => {
     '',
   ]) {
     test(`${host || 'nothing'} is no API of AWS`, () => assert.equal(parseAwsHost(host), undefined))
+  }
+
+  for (const [host, signingName, answer] of [
+    ['sts.us-east-1.amazonaws.com', 'sts', true],
+    ['sts.us-east-1.amazonaws.com', 'iam', false],
+    ['s3.amazonaws.com', 'sts', false],
+    ['s3.amazonaws.com', 'STS', false],
+    ['abc.execute-api.us-east-1.amazonaws.com', 'execute-api', true],
+    ['abc.execute-api.us-east-1.amazonaws.com', 'sts', false],
+    ['abc.execute-api.us-east-1.amazonaws.com', 's3', false],
+    ['abc.lambda-url.us-east-1.on.aws', 'lambda', true],
+    ['abc.lambda-url.us-east-1.on.aws', 'ec2', false],
+    ['abc.appsync-api.us-east-1.amazonaws.com', 'appsync', true],
+    ['id.7d67968.vpc-lattice-svcs.us-east-1.on.aws', 'vpc-lattice-svcs', true],
+    ['abc.ecs.us-east-1.on.aws', 's3', false],
+    ['email.us-east-1.amazonaws.com', 'ses', true],
+    ['api.ecr.us-east-1.amazonaws.com', 'ecr', true],
+  ] as const) {
+    test(`${host} ${answer ? 'may' : 'may not'} have a signature for ${signingName}`, () => {
+      assert.equal(mayBeSignedFor(parseAwsHost(host) ?? assert.fail('not AWS'), signingName), answer)
+    })
   }
 
   test('only the message channels of Session Manager are its own', () => {
