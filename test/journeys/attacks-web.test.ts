@@ -1,6 +1,7 @@
 /** What anybody on the network tries at the proxy's one port, and at the address of the diagnostics. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import http2 from 'node:http2'
 import net from 'node:net'
 import { text } from 'node:stream/consumers'
 import { after, before, suite, test } from 'node:test'
@@ -162,6 +163,45 @@ suite('the port of the proxy', () => {
   ] as const) {
     test(`counts ${address || 'no address'} as ${key || 'none'}`, () => assert.equal(limitKey(address), key))
   }
+})
+
+suite('more than a person would send', () => {
+  test('of passwords at the same time does not get past the lockout', async () => {
+    await cluster.auth.login('guessed', ['access'])
+    const guess = (pass: string) =>
+      ask(cluster, '/webapi/mfa/login/begin', { method: 'POST', body: { user: 'guessed', pass } })
+    const answers = await Promise.all(Array.from({ length: 30 }, (_, index) => guess(`wrong password ${index}`)))
+    assert.ok(answers.every(({ status }) => status === 403))
+    assert.match((await guess('a password for tests')).body, /maximum failed login attempts/)
+  })
+
+  test('of calls that are cut at once does not stop the Auth Service', async () => {
+    const session = http2.connect('https://auth.rpc.example.test', {
+      createConnection: () =>
+        tls.connect({
+          ...{ port: cluster.auth.auth.port, host: '127.0.0.1', servername: 'auth.rpc.example.test' },
+          ...{ ca: [...cluster.roots], ALPNProtocols: ['h2'] },
+        }),
+    })
+    session.on('error', () => {})
+    const ended = new Promise((resolve) => session.once('close', resolve))
+    await once(session, 'connect')
+    for (let sent = 0; sent < 5000 && !session.destroyed && !session.closed; sent++) {
+      const stream = session.request({ ':method': 'POST', ':path': '/access.v1.ClusterService/Ping' })
+      stream.on('error', () => {})
+      stream.close(http2.constants.NGHTTP2_CANCEL)
+      if (sent % 100 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    await ended // it is sent away
+    assert.equal((await cluster.auth.as(undefined).cluster.ping({})).clusterName, 'example.test')
+  })
+
+  test('of a message does not fill the memory of the Auth Service', async () => {
+    const huge = { user: 'a', password: 'b'.repeat(5 * 1024 * 1024), clientAddress: '192.0.2.1' }
+    await assert.rejects(cluster.auth.caller('proxy').logins.beginLogin(huge))
+    await assert.rejects(cluster.auth.as(undefined).join.join({ token: 'x'.repeat(5 * 1024 * 1024) }))
+    await cluster.auth.as(undefined).cluster.ping({})
+  })
 })
 
 suite('the codes of a device', () => {
