@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import type tls from 'node:tls'
+import { inspect } from 'node:util'
 import { answer, type Bed, type Call, lab, startBed, WRITER } from '#agents/app/bed.conformance.ts'
+import { Secret } from '#secret.ts'
 
 const STS = 'sts.us-east-1.amazonaws.com'
 const form = ['Content-Type', 'application/x-www-form-urlencoded']
@@ -190,6 +192,36 @@ suite('getting credentials out of the agent', () => {
       await nothingIsAsked(sts(`Action=AssumeRole&RoleArn=x&DurationSeconds=${encodeURIComponent(duration)}`))
     })
   }
+
+  test('no answer and no event holds one, of calls that succeed and of calls that fail', async () => {
+    const base = lab.environment({ role: 'TeleportAWSAccess' })
+    const role = `RoleArn=${encodeURIComponent('arn:aws:iam::123456789012:role/Second')}&RoleSessionName=canary`
+    const calls: readonly (readonly [awsRoleArn: string, call: Call])[] = [
+      [WRITER, {}],
+      [WRITER, { path: '/no-such-bucket/x' }],
+      [WRITER, { host: 'nowhere.us-east-9.amazonaws.com', service: 'nowhere' }],
+      [WRITER, sts('Action=GetCallerIdentity&Version=2011-06-15')],
+      [WRITER, sts(`Action=AssumeRole&Version=2011-06-15&${role}`)],
+      [WRITER, sts('Action=AssumeRole&Version=2011-06-15&RoleArn=nonsense&RoleSessionName=canary')],
+      ['arn:aws:iam::123456789012:role/Stranger', {}],
+      ['arn:aws:iam::123456789012:role/NotThere', {}],
+    ]
+    const told: unknown[] = []
+    for (const [awsRoleArn, call] of calls) told.push(await answer(await bed.connect({ awsRoleArn }), call))
+    const all = JSON.stringify([told, await bed.events()])
+    assert.doesNotMatch(all, /A[SK]IA[A-Z0-9]{16}/)
+    for (const secret of [base.AWS_SECRET_ACCESS_KEY, base.AWS_SESSION_TOKEN]) {
+      assert.equal(all.includes(secret ?? assert.fail('no secret to look for')), false)
+    }
+  })
+
+  test('a secret shows itself to nobody who prints it', () => {
+    const secret = new Secret('canary')
+    const printed = [inspect({ secret }, { showHidden: true, depth: 9 }), JSON.stringify({ secret }), `${secret}`]
+    assert.doesNotMatch(printed.join(), /canary/)
+    assert.doesNotMatch(inspect(new Error('x', { cause: { secret } })), /canary/)
+    assert.doesNotMatch(inspect(structuredClone({ ...secret })), /canary/)
+  })
 
   test('the placeholders of a role are worth nothing in another session', async () => {
     const role = `RoleArn=${encodeURIComponent('arn:aws:iam::123456789012:role/Second')}&RoleSessionName=attack`
