@@ -41,6 +41,13 @@ for (const folder of globSync(`${data}/*/`).sort()) {
   // S3's own requests differ by more than method and path: operation-s3.ts knows them.
   if (basename(folder) !== 's3') addVersions(globSync(`${folder}/*/service-2.json{,.gz}`).sort().reverse().map(read))
 }
+// IAM Roles Anywhere is asked for credentials by a program of its own; botocore has no model of that call.
+addVersions([
+  {
+    metadata: { protocol: 'rest-json', endpointPrefix: 'rolesanywhere' },
+    operations: { CreateSession: { http: { method: 'POST', requestUri: '/sessions' } } },
+  },
+])
 writeFileSync(file, render())
 console.log(`${file}: ${services.size} signing names, ${(readFileSync(file).length / 1024).toFixed(0)} KiB`)
 

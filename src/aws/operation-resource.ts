@@ -80,7 +80,8 @@ const PATHS: readonly (readonly [service: string, word: string, kind: string])[]
 
 /** Resources that a field names; the first field that is there counts, in the order of each list. */
 function inFields(request: AwsRequestFacts, place: Place, operation: string): string | undefined {
-  const rules = [...(FIELDS[place.service] ?? []), ...ARN_FIELDS]
+  const own = Object.hasOwn(FIELDS, place.service) ? FIELDS[place.service] : undefined // the service is the caller's word
+  const rules = [...(own ?? []), ...ARN_FIELDS]
   const fields = fieldsOf(request)
   for (const [field, kind, only] of rules) {
     if (only !== undefined && !only.test(operation)) continue

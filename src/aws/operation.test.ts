@@ -302,6 +302,16 @@ suite('other protocols', () => {
     })
   }
 
+  test('a request with two names says which', async () => {
+    const target = ['X-Amz-Target', 'CodePipeline_20150709.PollForJobs']
+    const request = facts('codepipeline', 'GET codepipeline.us-east-1.amazonaws.com /?Action=ListPipelines', target)
+    assert.deepEqual(await decodeOperation(request), {
+      service: 'codepipeline',
+      operation: 'unknown',
+      mayBe: ['PollForJobs', 'ListPipelines'],
+    })
+  })
+
   test('any request has a name of harmless characters', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -34,6 +34,8 @@ export interface AwsOperation {
   readonly operation: string
   /** ARN, where the request shows it; several with `, ` between them. */
   readonly resource?: string
+  /** What it may be, where it is `unknown` because the request holds several names; as sent. */
+  readonly mayBe?: readonly string[]
 }
 
 const unknownOperation = 'unknown'
@@ -46,12 +48,19 @@ export async function decodeOperation(request: AwsRequestFacts): Promise<AwsOper
   const endpoint = parseAwsHost(request.host)
   const service = ownValue(IAM_NAMES, request.service) ?? request.service
   if (isS3(request.service) && !isS3Control(request, endpoint)) return { service, ...operationOfS3(request) }
-  const name = dataPlane(request, endpoint) ?? (await nameOf(request, endpoint))
+  const dataOperation = dataPlane(request, endpoint)
+  const names = dataOperation === undefined ? await namesOf(request, endpoint) : [dataOperation]
+  const [name] = names
+  // Names that differ: which one AWS would follow is not ours to guess.
+  if (name === undefined || names.length > 1 || !OPERATION.test(name)) {
+    return { service, operation: unknownOperation, ...(names.length === 0 ? {} : { mayBe: names }) }
+  }
   const operation = ownValue(IAM_ACTIONS, `${service}:${name}`) ?? name
-  if (operation === unknownOperation) return { service, operation }
   const resource = resourceOf(request, service, operation)
   return resource === undefined ? { service, operation } : { service, operation, resource }
 }
+
+const OPERATION = /^[A-Za-z][A-Za-z0-9]{0,127}$/
 
 /** May it change something, or hand out credentials? What is unknown may. */
 export function isMutating({ service, operation }: AwsOperation): boolean {
@@ -125,7 +134,8 @@ const DOCUMENT_PATHS: Readonly<Record<string, string>> = {
 /** Of an API Gateway WebSocket API, below its stage. */
 const CONNECTIONS = /^\/(?:[^/]+\/)?(?=(@|%40)connections\/[^/]+$)/
 
-async function nameOf(request: AwsRequestFacts, endpoint: AwsEndpoint | undefined): Promise<string> {
+/** Every name that the request gives its operation, each once. */
+async function namesOf(request: AwsRequestFacts, endpoint: AwsEndpoint | undefined): Promise<readonly string[]> {
   const hostName = [endpoint?.prefix, endpoint?.service].filter((part) => part !== undefined).join('.')
   const { method, query } = request
   const isControl = isS3(request.service) && request.path.startsWith(S3_CONTROL_PATH)
@@ -134,11 +144,7 @@ async function nameOf(request: AwsRequestFacts, endpoint: AwsEndpoint | undefine
     : findServiceOperations(request.service, hostName))
   const path = request.service === 'execute-api' ? request.path.replace(CONNECTIONS, '/') : request.path
   const route = service?.find({ method, path, query })
-  const named = [...wireNames(request, service), ...(route === undefined ? [] : [route])]
-  const [first = unknownOperation] = named
-  // Two names that differ: which one AWS would follow is not ours to guess.
-  const isOne = named.every((name) => name === first) && /^[A-Za-z][A-Za-z0-9_]{0,127}$/.test(first)
-  return isOne ? first : unknownOperation
+  return [...new Set([...wireNames(request, service), ...(route === undefined ? [] : [route])])]
 }
 
 /** Names in the request itself, of services that look there; of one that is not in the table, it is not known. */

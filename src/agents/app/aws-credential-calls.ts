@@ -61,13 +61,13 @@ export function refuseCredentialCall(
   return refusal(named !== undefined && /^[A-Za-z]{1,64}$/.test(named) ? `sts:${named}` : 'this call to STS')
 }
 
-function refuseElsewhere(request: AwsRequest, { service, operation }: AwsOperation): Refusal | undefined {
-  const isByName = GIVE_CREDENTIALS.has(operation)
+function refuseElsewhere(request: AwsRequest, { service, operation, mayBe = [] }: AwsOperation): Refusal | undefined {
+  const isByName = [operation, ...mayBe].some((name) => GIVE_CREDENTIALS.has(name))
   const isByPath = CREDENTIAL_PATHS.some((pattern) => pattern.test(plainPath(request.path)))
   // An object of S3 may have any path; S3 Control has no objects.
   const isObject = isS3(request.scope.service) && request.endpoint.service !== 's3-control'
   if (!isByName && (!isByPath || isObject)) return undefined
-  return refusal(isByName ? `${service}:${operation}` : `this call to ${service}`)
+  return refusal(GIVE_CREDENTIALS.has(operation) ? `${service}:${operation}` : `this call to ${service}`)
 }
 
 const refusal = (what: string): Refusal => ({
