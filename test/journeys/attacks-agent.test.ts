@@ -174,7 +174,7 @@ suite('a request that could be read in two ways', () => {
     { says: 'a header of a megabyte', head: `GET / HTTP/1.1\r\n${ours}X-A: ${'x'.repeat(1_000_000)}\r\n\r\n` },
   ]) {
     test(`is not sent on: ${says}`, async () => {
-      const socket = await bed.connect({ awsRoleArn: WRITER })
+      const socket = await bed.connect({ awsRoleArn: WRITER, endsWithAgent: true })
       socket.on('error', () => {})
       const before = asked()
       socket.write(head)

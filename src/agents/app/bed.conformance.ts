@@ -111,6 +111,8 @@ export interface Bed extends AsyncDisposable {
       readonly session?: Buffer<ArrayBuffer>
       readonly maxVersion?: tls.SecureVersion
       readonly ca?: Authorities
+      /** What is destroyed at one end of a pair is not seen at the other, unless this is set. */
+      readonly endsWithAgent?: boolean
     },
   ): Promise<tls.TLSSocket>
   now: number
@@ -249,6 +251,7 @@ export async function startBed({ spoolBytes = 10_000_000 }: { spoolBytes?: numbe
       session,
       maxVersion,
       ca = authorities,
+      endsWithAgent = false,
       ...fields
     }: Parameters<Bed['connect']>[0] = {}) {
       const keys = generateKeyPair()
@@ -280,10 +283,8 @@ export async function startBed({ spoolBytes = 10_000_000 }: { spoolBytes?: numbe
       const { pem } = issueAppCertificate(ca.signer('user'), identity, keys.publicKey, clock())
       const [near, far] = duplexPair()
       near.once('close', () => far.destroy()) // as a tunnel tells
-      // What is destroyed at one end of a pair is not seen at the other, as it is in a tunnel.
-      void server
-        .serve(far, { clientAddress: '192.0.2.7' }, new AbortController().signal)
-        .then(() => setImmediate(() => near.destroy()))
+      const ended = server.serve(far, { clientAddress: '192.0.2.7' }, new AbortController().signal)
+      if (endsWithAgent) void ended.then(() => setImmediate(() => near.destroy()))
       const socket = tls.connect({
         socket: near,
         servername: SERVER_NAME,
