@@ -12,7 +12,7 @@ export interface ServiceOperations {
   find(request: RestRequest): string | undefined
 }
 
-export interface RestRequest {
+interface RestRequest {
   readonly method: string
   /** As sent: `/2015-03-31/functions/my-function`. */
   readonly path: string
