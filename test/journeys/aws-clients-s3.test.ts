@@ -1,6 +1,6 @@
 /** S3 through `tsh aws`: keys of every shape, conditions, checksums, streams, sync, presigned URLs, and Ctrl-C in the middle. */
 import assert from 'node:assert/strict'
-import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -132,7 +132,12 @@ suite('S3 through tsh aws', () => {
     if (requireTool(t, 'aws-v2') === undefined) return
     const tree = join(alice.shell.home, 'tree')
     mkdirSync(join(tree, 'sp ace'), { recursive: true })
-    for (const name of ['one', 'sp ace/ü+', '100%']) writeFileSync(join(tree, name), name)
+    // The client compares with S3's whole seconds: a file of this very second counts as newer than its upload.
+    const earlier = new Date(Date.now() - 60_000)
+    for (const name of ['one', 'sp ace/ü+', '100%']) {
+      writeFileSync(join(tree, name), name)
+      utimesSync(join(tree, name), earlier, earlier)
+    }
     const first = await alice.shell.run('tsh aws s3 sync --no-progress tree s3://reports/tree')
     assert.equal(first.stdout.match(/^upload: /gm)?.length, 3)
     assert.equal((await alice.shell.run('tsh aws s3 sync --no-progress tree s3://reports/tree')).stdout, '')

@@ -176,8 +176,8 @@ async function daemonRows({ cluster }: Stage): Promise<readonly BadInput[]> {
 
 async function joinRows({ cluster, transcript }: Stage): Promise<readonly BadInput[]> {
   const { dir, admin: as, proxyAddr, caPin } = cluster
-  const newToken = async (type: string): Promise<string> => {
-    const token = (await as.run(`tctl tokens add --type=${type} --format=text`)).stdout.trim()
+  const newToken = async (type: string, ttl = '1h'): Promise<string> => {
+    const token = (await as.run(`tctl tokens add --type=${type} --ttl=${ttl} --format=text`)).stdout.trim()
     transcript.forbid(`join token for ${type}`, token)
     return token
   }
@@ -220,6 +220,13 @@ async function joinRows({ cluster, transcript }: Stage): Promise<readonly BadInp
         "ERROR: the join token's file /none/token cannot be read",
         'hint: correct teleport.join_params.token_name, or let this process read the file',
       ],
+    },
+    // The rows above take longer than it lives.
+    {
+      says: 'a token that has expired: the same words',
+      as,
+      does: start(await newToken('app', '1s')),
+      sees: joinRefused,
     },
   ]
 }
