@@ -50,6 +50,13 @@ export function lockCommand(deps: TctlDeps): Command {
       await using connection = await connectToAuth(deps, self)
       const created = await openResources(connection.rpc).create(lock)
       deps.terminal.stdout.write(`Created a lock with name ${JSON.stringify(created.metadata.name)}.\n`)
+      if (options.joinToken !== undefined) {
+        // Certificates do not name the token of their holder: saying nothing would let somebody believe in a stop that is none.
+        deps.terminal.stderr.write('WARNING: locks by join token stop nobody yet\n')
+        deps.terminal.stderr.write(
+          'hint: remove the token with "tctl tokens rm", and lock its machines by --server-id\n',
+        )
+      }
     })
   return addExamples(command, [
     { command: 'tctl lock --user=alice --message="call the help desk" --ttl=10h', says: 'one user, for ten hours' },
